@@ -1,14 +1,16 @@
 """The wire contract of a propensity model: what a caller sends and what comes back.
 
-Shapes: B rows, n numeric columns, m categorical columns, l slots of a multi-valued column, G goals, F features.
-The same JSON stands in the package's manifest and in the served model's Triton config (parameter ``contract``),
-so that a caller in any language can read the order of columns and goals from the server.
+Shapes: B rows, n numeric columns, m categorical columns, l slots of a multi-valued column, G goals,
+F features. The same JSON stands in the package's manifest and in the served model's Triton config
+(parameter ``contract``), so that a caller in any language can read the order of columns and goals
+from the server.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -140,15 +142,26 @@ def _known_fields(raw: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
+def is_missing(value: object) -> bool:
+    """Whether a raw value is missing: None, NaN, NaT or pandas' NA ("" is a text of its own)."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(value))
+    return isinstance(value, float | np.floating) and bool(value != value)
+
+
 def canonical_text(value: object) -> str:
     """The text that stands for a raw category on the wire, in training and in every client alike.
 
-    Missing (None, NaN, NaT, pandas' NA) is "", a truth value "true" or "false", a number without a
-    fraction its digits (1.0 is "1"), bytes are UTF-8; any other value is its ``str``.
+    Missing (:func:`is_missing`) is "", a truth value "true" or "false", a number without a fraction
+    its digits (1.0 is "1"), bytes are UTF-8; any other value is its ``str``.
     """
     if isinstance(value, str):
         return value
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if is_missing(value):
         return ""
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
@@ -156,9 +169,9 @@ def canonical_text(value: object) -> str:
         return value.decode("utf-8", errors="replace")
     if isinstance(value, float | np.floating):
         number = float(value)
-        if number != number:
-            return ""
         return str(int(number)) if number.is_integer() else repr(number)
+    if isinstance(value, Decimal) and value.is_finite():
+        return str(int(value)) if value == int(value) else format(value.normalize(), "f")
     return str(value)
 
 
@@ -168,7 +181,7 @@ def canonical_texts(values: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
         distinct, inverse = np.unique(values, return_inverse=True)
         texts = np.array([canonical_text(value) for value in distinct], dtype=np.object_)
         return texts[inverse].reshape(values.shape)
-    flat = [canonical_text(value) for value in values.ravel()]
-    result = np.empty(len(flat), dtype=np.object_)
-    result[:] = flat
-    return result.reshape(values.shape)
+    flat = values.ravel().tolist() if values.dtype.kind in "OU" else list(values.ravel())
+    if set(map(type, flat)) != {str}:
+        flat = [canonical_text(value) for value in flat]
+    return np.fromiter(flat, dtype=np.object_, count=len(flat)).reshape(values.shape)
