@@ -1,0 +1,109 @@
+"""Golden rows: real raw inputs with the PyTorch model's outputs.
+
+They prove parity at publication, warm the served model up and are the canary's question.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from penchant.clients.contract import VERSION, Contract, TensorSpec
+
+INPUT_PREFIX: Final = "in_"
+OUTPUT_PREFIX: Final = "out_"
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+_NUMPY_KIND: Final = {"FP32": "f", "INT32": "i", "INT64": "i", "BYTES": "U"}
+
+
+@dataclass(frozen=True)
+class GoldenRows:
+    """Inputs and outputs of the same rows, by tensor name; text is ``<U``."""
+
+    inputs: Tensors
+    outputs: Tensors
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows B."""
+        return len(next(iter(self.inputs.values())))
+
+    def rows(self, start: int, stop: int) -> GoldenRows:
+        """The rows from ``start`` up to ``stop``."""
+        return GoldenRows(
+            {name: value[start:stop] for name, value in self.inputs.items()},
+            {name: value[start:stop] for name, value in self.outputs.items()},
+        )
+
+    def repeated(self, num_rows: int) -> GoldenRows:
+        """Exactly ``num_rows`` rows: these, again and again in the same order."""
+        order = np.arange(num_rows) % self.num_rows
+        return GoldenRows(
+            {name: value[order] for name, value in self.inputs.items()},
+            {name: value[order] for name, value in self.outputs.items()},
+        )
+
+
+def write_golden(
+    path: Path,
+    inputs: Mapping[str, npt.NDArray[Any]],
+    outputs: Mapping[str, npt.NDArray[Any]],
+) -> None:
+    """Write golden rows without pickle: text, also in object arrays, is stored as ``<U``."""
+    arrays = {INPUT_PREFIX + name: _plain(value) for name, value in inputs.items()}
+    arrays |= {OUTPUT_PREFIX + name: _plain(value) for name, value in outputs.items()}
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_golden(path: Path, contract: Contract) -> GoldenRows:
+    """Read golden rows and check them against the contract.
+
+    Raises:
+        ValueError: if the file is damaged, or a tensor is missing or has another type or shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive.items())
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: expected golden rows as plain arrays, got {error}; train again"
+        ) from error
+    inputs = {spec.name: _take(arrays, INPUT_PREFIX, spec, path) for spec in contract.inputs}
+    outputs = {
+        spec.name: _take(arrays, OUTPUT_PREFIX, spec, path)
+        for spec in contract.outputs
+        if spec.name != VERSION
+    }
+    if len({len(value) for value in (*inputs.values(), *outputs.values())} - {0}) != 1:
+        raise ValueError(
+            f"{path}: expected as many rows, at least one, in every tensor; train again"
+        )
+    return GoldenRows(inputs, outputs)
+
+
+def _plain(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return value.astype(np.str_) if value.dtype.kind == "O" else value
+
+
+def _take(arrays: Tensors, prefix: str, spec: TensorSpec, path: Path) -> npt.NDArray[Any]:
+    value = arrays.get(prefix + spec.name)
+    got = None if value is None else f"{value.dtype} {value.shape}"
+    if (
+        value is None
+        or value.dtype.kind != _NUMPY_KIND[spec.dtype]
+        or value.shape[1:] != spec.shape
+    ):
+        raise ValueError(
+            f"{path}: expected {prefix + spec.name!r} as {spec.dtype} (B, {spec.shape}), got "
+            f"{got}; train again"
+        )
+    return value

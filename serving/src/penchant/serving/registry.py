@@ -1,0 +1,245 @@
+"""The registry: packages as versions of MLflow models, and aliases that say which is wanted.
+
+MLflow is imported when it is first needed: it takes seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from penchant.clients.home import Home
+from penchant.serving.package import ModelPackage
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION: Final = "champion"
+"""Alias of the version that is meant to be served."""
+
+TRACKING_URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
+LOADER_MODULE: Final = "penchant.serving.pyfunc"
+CONNECT_TIMEOUT_S: Final = 3.0
+"""Seconds to wait for the store's first sign of life."""
+
+_PACKAGE_TAG: Final = "penchant.created_at"
+_REQUIREMENTS: Final = ("penchant[serving]",)
+_NOISY_LOGGERS: Final = ("mlflow", "alembic")
+
+
+class Registry:
+    """MLflow store of one home folder, or of a tracking server."""
+
+    def __init__(self, home: Home, tracking_uri: str | None = None) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            home: where the default store lies.
+            tracking_uri: MLflow's own address of the store; else the variable MLFLOW_TRACKING_URI,
+                else SQLite in ``home`` with the artifacts beside it.
+        """
+        self.home = home
+        self.is_local = not (tracking_uri or os.environ.get(TRACKING_URI_VARIABLE))
+        self.tracking_uri = (
+            tracking_uri
+            or os.environ.get(TRACKING_URI_VARIABLE)
+            or f"sqlite:///{home.mlflow_database.absolute()}"
+        )
+
+    def connect(self) -> Registry:
+        """Make sure that the store answers, and make it MLflow's store for this process.
+
+        Raises:
+            ValueError: if the store cannot be reached or opened; known within a few seconds.
+        """
+        from mlflow import set_registry_uri, set_tracking_uri
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        _check_reachable(self.tracking_uri)
+        try:
+            if self.is_local:
+                self.home.folder.mkdir(parents=True, exist_ok=True)
+                self.home.mlflow_artifacts.mkdir(exist_ok=True)
+            with _quiet_mlflow():
+                set_tracking_uri(self.tracking_uri)
+                set_registry_uri(self.tracking_uri)
+                self._client().search_experiments(max_results=1)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            raise _unreachable(self.tracking_uri, str(error)) from error
+        return self
+
+    def experiment(self, name: str) -> str:
+        """Id of the experiment, made if new; the default store keeps artifacts in home."""
+        with _quiet_mlflow():
+            client = self._client()
+            found = client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            location = self.home.mlflow_artifacts.absolute().as_uri() if self.is_local else None
+            return str(client.create_experiment(name, artifact_location=location))
+
+    def register(
+        self,
+        package: ModelPackage,
+        *,
+        run_id: str,
+        tags: Mapping[str, str] | None = None,
+    ) -> int:
+        """Log the package's files as a model of the run and register it under its name.
+
+        No pickle and no code travels with it: ``penchant.serving.pyfunc`` reads the package.
+
+        Returns:
+            The new version.
+
+        Raises:
+            ValueError: if MLflow refuses.
+        """
+        import mlflow.pyfunc
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import Model
+
+        from penchant.serving.signature import model_signature
+
+        name = package.manifest.name
+        try:
+            with _quiet_mlflow():
+                info = Model.log(
+                    None,
+                    mlflow.pyfunc,
+                    name=name,
+                    run_id=run_id,
+                    loader_module=LOADER_MODULE,
+                    data_path=str(package.folder),
+                    pip_requirements=list(_REQUIREMENTS),
+                    signature=model_signature(package.contract),
+                    metadata={"contract": package.contract.to_json()},
+                    registered_model_name=name,
+                    tags={_PACKAGE_TAG: package.manifest.created_at, **(tags or {})},
+                )
+        except MlflowException as error:
+            raise ValueError(
+                f"registering {name!r} in {self.tracking_uri}: MLflow refused: {error}; check the "
+                "run id and the store, then register again"
+            ) from error
+        return int(info.registered_model_version)
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at a version.
+
+        Raises:
+            ValueError: if there is no such version.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with _quiet_mlflow():
+                self._client().set_registered_model_alias(model, alias, str(version))
+        except MlflowException as error:
+            raise self._unknown(model, version) from error
+
+    def version_of(self, model: str, alias: str) -> int | None:
+        """Version that an alias points at; None where there is no such model or alias."""
+        with _quiet_mlflow():
+            client = self._client()
+            found = client.search_registered_models(f"name = '{model}'")
+            version = found[0].aliases.get(alias) if found else None
+        return None if version is None else int(version)
+
+    def newest(self, model: str) -> int | None:
+        """Highest registered version; None where there is none."""
+        with _quiet_mlflow():
+            versions = self._client().search_model_versions(f"name = '{model}'")
+        return max((int(found.version) for found in versions), default=None)
+
+    def fetch(self, model: str, version: int, folder: Path) -> ModelPackage:
+        """Copy a version's package into ``folder`` and check every file of it.
+
+        Raises:
+            ValueError: if there is no such version, or it is damaged.
+        """
+        import mlflow.artifacts
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
+            try:
+                with _quiet_mlflow():
+                    uri = self._client().get_model_version_download_uri(model, str(version))
+                    path = mlflow.artifacts.download_artifacts(uri, dst_path=temporary)
+            except (MlflowException, OSError) as error:
+                raise self._unknown(model, version) from error
+            found = sorted(Path(path).glob("data/*/manifest.json"))
+            if len(found) != 1:
+                raise ValueError(
+                    f"version {version} of {model!r}: expected one penchant package, got "
+                    f"{len(found)}; publish a version that penchant registered"
+                )
+            destination = folder / f"{model}-{version}"
+            if destination.exists():
+                raise ValueError(f"{destination}: expected no such folder yet; remove it")
+            found[0].parent.rename(destination)
+        return ModelPackage.open(destination)
+
+    def _client(self) -> MlflowClient:
+        from mlflow import MlflowClient
+
+        return MlflowClient(self.tracking_uri, self.tracking_uri)
+
+    def _unknown(self, model: str, version: int) -> ValueError:
+        newest = self.newest(model)
+        known = "none is registered" if newest is None else f"the newest is {newest}"
+        return ValueError(
+            f"version: expected a registered version of {model!r} in {self.tracking_uri}, got "
+            f"{version}; {known}: `penchant train propensity` registers one"
+        )
+
+
+def _check_reachable(tracking_uri: str) -> None:
+    """Try the server's port: MLflow itself would retry for minutes."""
+    parts = urlsplit(tracking_uri)
+    if parts.scheme not in ("http", "https"):
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with closing(socket.create_connection((parts.hostname or "", port), CONNECT_TIMEOUT_S)):
+            return
+    except OSError as error:
+        raise _unreachable(tracking_uri, str(error)) from error
+
+
+def _unreachable(tracking_uri: str, reason: str) -> ValueError:
+    return ValueError(
+        f"tracking_uri: expected an MLflow store that answers at {tracking_uri}, got: {reason}; "
+        f"start it, or correct the tracking URI or {TRACKING_URI_VARIABLE}; with neither, the "
+        "store is SQLite in the home folder"
+    )
+
+
+@contextmanager
+def _quiet_mlflow() -> Iterator[None]:
+    """Keep MLflow's progress bars and announcements off the terminal; warnings and errors stay."""
+    loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
+    levels = [logger.level for logger in loggers]
+    variable = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+    progress = os.environ.get(variable)
+    os.environ[variable] = "false"
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if progress is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = progress

@@ -1,0 +1,42 @@
+"""MLflow's view of a contract: the columns of a table of raw rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penchant.clients.contract import Contract
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+
+def model_signature(contract: Contract) -> ModelSignature:
+    """Signature of ``predict``: one column a feature in, one column a number out.
+
+    Every column may be missing. Categories are not typed: a user's table holds numbers, truth
+    values and text alike, and the model takes them all.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.double, name, required=False) for name in contract.numeric
+    ]
+    others = (*contract.categorical, *(column.name for column in contract.multi_valued))
+    any_type = AnyType()  # type: ignore[no-untyped-call]  # MLflow leaves its constructor untyped
+    inputs += [ColSpec(any_type, name, required=False) for name in others]
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.float, name) for name in score_columns(contract)
+    ]
+    outputs.append(ColSpec(DataType.integer, "unknown"))
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def score_columns(contract: Contract) -> list[str]:
+    """Names of the float columns of a scored table, goal by goal."""
+    columns = []
+    for goal in contract.goals:
+        columns += [f"propensity_{goal}", f"base_{goal}"]
+        columns += [f"reason_{goal}_{feature}" for feature in contract.features]
+    return columns
