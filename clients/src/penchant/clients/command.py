@@ -192,7 +192,7 @@ def _overview(verbs: Iterable[str]) -> str:
             *lines,
             "",
             "`penchant VERB --help` shows the options of a verb, `penchant --version` the version.",
-            "Parts install apart: pip install 'penchant[all]', or [cli], [serving], [training], [perf].",
+            "Parts install apart: pip install 'penchant[all]', or cli, serving, training, perf.",
             "",
         ]
     )
