@@ -1,0 +1,144 @@
+"""One ONNX graph out of a package's three: raw rows in, named outputs out.
+
+Tensors are joined by name: encode's ``position``, ``missing``, ``category`` and ``code_<column>``
+are the net's inputs of the same name; encode's ``unknown`` and the net's outputs are decode's
+inputs, behind the prefix ``net_``. A net may leave an output of encode unused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, compose, numpy_helper
+
+from penchant.clients.contract import UNKNOWN, Contract, TensorSpec
+from penchant.serving.decode import IR_VERSION, ML_OPSET, NET_PREFIX, OPSET, PACKAGE_VERSION
+from penchant.serving.package import ModelPackage
+
+BATCH: Final = "batch"
+"""Name of the batch axis in a fused graph."""
+
+_OPSETS: Final = {"": OPSET, "ai.onnx.ml": ML_OPSET}
+_ELEM_TYPE: Final = {
+    "FP32": TensorProto.FLOAT,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "BYTES": TensorProto.STRING,
+}
+
+
+def fuse(package: ModelPackage, version: int) -> onnx.ModelProto:
+    """Merge encode, net and decode, with ``version`` stamped as the output of that name.
+
+    Raises:
+        ValueError: if the graphs do not fit one another or the contract.
+    """
+    try:
+        encode, net, decode = (
+            _load(path) for path in (package.encode, package.net, package.decode)
+        )
+        _stamp(decode, version)
+        fused = _merge(encode, net, decode)
+        _name_batch_axis(fused.graph)
+        onnx.checker.check_model(fused, full_check=True)
+        _check_tensors(fused.graph, package.contract)
+    except (
+        ValueError,
+        DecodeError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
+        raise ValueError(
+            f"package {package.folder}: expected encode, net and decode graphs that fit one "
+            f"another, got: {error}; train again with this version of penchant"
+        ) from error
+    return fused
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    model = onnx.load(str(path))
+    for entry in model.opset_import:
+        expected = _OPSETS.get(entry.domain, entry.version)
+        if entry.version != expected:
+            raise ValueError(
+                f"{path.name}: operator set {entry.domain or 'ai.onnx'} {entry.version} instead of "
+                f"{expected}"
+            )
+    model.ir_version = IR_VERSION
+    # Recorded shapes carry each exporter's own name of the batch axis; inference makes them anew.
+    del model.graph.value_info[:]
+    # Exporters write their sources' paths here.
+    del model.metadata_props[:]
+    return model
+
+
+def _stamp(decode: onnx.ModelProto, version: int) -> None:
+    for tensor in decode.graph.initializer:
+        if tensor.name == PACKAGE_VERSION:
+            stamped = np.full(numpy_helper.to_array(tensor).shape, version, np.int64)
+            tensor.CopyFrom(numpy_helper.from_array(stamped, PACKAGE_VERSION))
+            return
+    raise ValueError(f"decode.onnx has no initializer {PACKAGE_VERSION!r}")
+
+
+def _merge(
+    encode: onnx.ModelProto, net: onnx.ModelProto, decode: onnx.ModelProto
+) -> onnx.ModelProto:
+    """Join by name; every inner name gets its part's prefix, so that none can clash."""
+    encode_outputs = [value.name for value in encode.graph.output]
+    net_inputs = [value.name for value in net.graph.input]
+    net_outputs = [value.name for value in net.graph.output]
+    unmet = sorted(set(net_inputs) - set(encode_outputs))
+    if unmet:
+        raise ValueError(f"net.onnx wants {unmet}, encode.onnx gives {encode_outputs}")
+    scored = compose.merge_models(
+        compose.add_prefix(encode, "encode/", rename_inputs=False),
+        compose.add_prefix(net, "net/"),
+        io_map=[(f"encode/{name}", f"net/{name}") for name in net_inputs],
+    )
+    sources = {NET_PREFIX + name: f"net/{name}" for name in net_outputs}
+    sources[NET_PREFIX + UNKNOWN] = f"encode/{UNKNOWN}"
+    decode_inputs = [value.name for value in decode.graph.input]
+    unmet = sorted(set(decode_inputs) - set(sources))
+    if unmet:
+        raise ValueError(f"decode.onnx wants {unmet}, the net gives {net_outputs}")
+    fused = compose.merge_models(
+        scored,
+        compose.add_prefix(decode, "decode/", rename_outputs=False),
+        io_map=[(sources[name], f"decode/{name}") for name in decode_inputs],
+        name="propensity",
+        producer_name="penchant",
+    )
+    named = {value.name for value in decode.graph.output}
+    outputs = [value for value in fused.graph.output if value.name in named]
+    del fused.graph.output[:]
+    fused.graph.output.extend(outputs)
+    del fused.graph.value_info[:]
+    fused.graph.doc_string = ""
+    return fused
+
+
+def _name_batch_axis(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+
+
+def _check_tensors(graph: onnx.GraphProto, contract: Contract) -> None:
+    for found, specs in ((graph.input, contract.inputs), (graph.output, contract.outputs)):
+        got = {value.name: _described(value) for value in found}
+        expected = {spec.name: _expected(spec) for spec in specs}
+        if got != expected:
+            raise ValueError(f"tensors {got} where the contract says {expected}")
+
+
+def _described(value: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
+    tensor = value.type.tensor_type
+    return tensor.elem_type, tuple(dim.dim_value for dim in tensor.shape.dim[1:])
+
+
+def _expected(spec: TensorSpec) -> tuple[int, tuple[int, ...]]:
+    return _ELEM_TYPE[spec.dtype], spec.shape
