@@ -1,0 +1,136 @@
+"""Where raw rows come from: a file or a database table, read through Ibis."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from penchant.training.recipe import TableSource
+from penchant.training.recipe_checks import DATABASE_FILE_SCHEMES, nearest
+
+_PARQUET_SUFFIXES: Final = (".parquet", ".pq")
+_CSV_SUFFIXES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_MOST_NAMES_SHOWN: Final = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An opened table: its columns are known, its rows are not read yet."""
+
+    place: str
+    """Where it is, for people: never with a password."""
+    expression: ir.Table
+    """The rows, as an Ibis expression."""
+    ordered: bool
+    """Whether the rows come in the same order each time without sorting."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Every column of the table with Ibis' name for its type."""
+        return {name: str(kind) for name, kind in self.expression.schema().items()}
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Read the named columns, rows in an order that is the same each time.
+
+        Raises:
+            ValueError: There is no row, or the rows cannot be read.
+        """
+        with _Explained("table", self.place, "check that the file is whole and of that format"):
+            table = self.expression.select(*columns).to_pyarrow().combine_chunks()
+        if not table.num_rows:
+            raise ValueError(f"table: expected rows in {self.place}, got an empty table")
+        return table if self.ordered else table.sort_by([(name, "ascending") for name in columns])
+
+    def check_columns(self, named: dict[str, Sequence[str]]) -> None:
+        """Refuse a recipe that names columns the table lacks.
+
+        Args:
+            named: Place in the recipe, as in columns.numeric, to the column names there.
+
+        Raises:
+            ValueError: Naming each of them, the nearest existing name, and what exists.
+        """
+        problems = [
+            f"{place}: no column '{name}'{nearest(name, self.columns)}"
+            for place, names in named.items()
+            for name in names
+            if name not in self.columns
+        ]
+        if problems:
+            known = list(self.columns)
+            shown = ", ".join(known[:_MOST_NAMES_SHOWN])
+            more = f" and {len(known) - _MOST_NAMES_SHOWN} more" * (len(known) > _MOST_NAMES_SHOWN)
+            raise ValueError(
+                ". ".join(problems) + f". The columns of {self.place} are: {shown}{more}"
+            )
+
+
+def open_source(source: TableSource) -> Source:
+    """Open a file or a database table; nothing is written, not even an empty database.
+
+    Raises:
+        ValueError: It does not exist, or is nothing that Ibis reads.
+    """
+    return _open_file(Path(source.path)) if source.path else _open_database(source)
+
+
+def _open_file(path: Path) -> Source:
+    if not path.is_file():
+        raise ValueError(
+            f"table.path: no file {path}; give the path of a CSV or Parquet file, absolute or "
+            "relative to the recipe's folder or to the current one"
+        )
+    name = path.name.lower()
+    if not name.endswith((*_PARQUET_SUFFIXES, *_CSV_SUFFIXES)):
+        raise ValueError(
+            f"table.path: expected a file that ends in .parquet, .csv, .csv.gz, .tsv or .tsv.gz, "
+            f"got {path}"
+        )
+    connection = ibis.duckdb.connect()
+    with _Explained("table.path", str(path), "check that the file is whole and of that format"):
+        if name.endswith(_PARQUET_SUFFIXES):
+            rows = connection.read_parquet(path)
+        else:
+            # Types are told from all rows: a guess from the first ones would fail on a later row,
+            # and the message would not be ours.
+            rows = connection.read_csv(path, sample_size=-1)
+    return Source(place=str(path), expression=rows, ordered=True)
+
+
+def _open_database(source: TableSource) -> Source:
+    url, name = str(source.url), str(source.name)
+    parts = urlsplit(url)
+    place = f"{name} in {url}"
+    options: dict[str, Any] = {}
+    if parts.scheme in DATABASE_FILE_SCHEMES:
+        path = Path(url.partition("://")[2].partition("?")[0])
+        if not path.is_file():
+            raise ValueError(f"table.url: no database file {path}; check the path in {url}")
+        options = {"read_only": True} if parts.scheme == "duckdb" else {}
+    with _Explained("table.url", place, "check the address, the credentials and the table's name"):
+        rows = ibis.connect(os.path.expandvars(url), **options).table(name)
+    return Source(place=place, expression=rows, ordered=bool(options) or parts.scheme == "sqlite")
+
+
+class _Explained:
+    """Turns whatever a database driver raises into a ValueError that says where and what to do."""
+
+    def __init__(self, field: str, place: str, remedy: str) -> None:
+        self.field, self.place, self.remedy = field, place, remedy
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        # Each driver has its own tree of errors, with nothing in common but Exception.
+        if isinstance(error, Exception):
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise ValueError(
+                f"{self.field}: cannot read {self.place}: {reason}; {self.remedy}"
+            ) from error
