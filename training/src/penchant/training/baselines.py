@@ -7,7 +7,7 @@ Letters: N rows, n numeric columns, m categorical columns, G goals, V columns of
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -23,9 +23,8 @@ from penchant.training.metrics import Floats, row_logloss
 from penchant.training.split import Parts
 from penchant.training.table import Table
 
-RawInputs = Mapping[str, NDArray[Any]]
-"""What goes over the wire: numeric (N, n), categorical (N, m), multi_<column> (N, l)."""
 Rows = NDArray[np.int64]
+Codes = NDArray[np.int32]
 
 LOGISTIC = "logistic regression"
 LIGHTGBM = "LightGBM"
@@ -54,10 +53,10 @@ FAR = 5.0
 
 
 class Design(Protocol):
-    """Fitted rules that turn raw inputs into a matrix (N, V)."""
+    """Fitted rules that turn rows of a table into a matrix (N, V)."""
 
-    def matrix(self, raw: RawInputs) -> sparse.csr_matrix | NDArray[np.float64]:
-        """The design matrix of the rows of `raw`."""
+    def matrix(self, table: Table, rows: Rows) -> sparse.csr_matrix | Floats:
+        """Design matrix of the given rows."""
 
 
 Scorer = Callable[[Any], Floats]
@@ -72,8 +71,8 @@ class Baseline:
     scorers: Sequence[Scorer]
 
     def predict(self, table: Table, rows: Rows) -> Floats:
-        """Propensities (N, G) of the given rows of the table."""
-        matrix = self.design.matrix(table.raw_inputs(rows))
+        """Propensities (N, G) of the given rows of the table it was fitted on."""
+        matrix = self.design.matrix(table, rows)
         return np.column_stack([score(matrix) for score in self.scorers])
 
 
@@ -91,10 +90,9 @@ def fit_baselines(table: Table, parts: Parts, *, seed: int = 0) -> dict[str, Bas
 
 def fit_lightgbm(table: Table, parts: Parts, *, seed: int = 0) -> Baseline:
     """Gradient boosting with native categories and missing values (Ke et al., 2017)."""
-    rows = np.sort(np.concatenate([parts.train, parts.validation, parts.calibration]))
-    raw = table.raw_inputs(rows)
-    design = CodedDesign(raw)
-    matrix = design.matrix(raw)
+    rows = _seen(parts)
+    design = CodedDesign(table, rows)
+    matrix = design.matrix(table, rows)
     parameters = LIGHTGBM_PARAMETERS | {"seed": seed}
 
     def fit(matrix: Any, label: Floats) -> Scorer:
@@ -107,18 +105,21 @@ def fit_lightgbm(table: Table, parts: Parts, *, seed: int = 0) -> Baseline:
 
 def fit_logistic(table: Table, parts: Parts) -> Baseline:
     """Logistic regression on one-hot categories and on plain and quantile-scaled numbers."""
-    rows = np.concatenate([parts.train, parts.validation, parts.calibration])
-    raw = table.raw_inputs(rows)
-    design = ScaledDesign(raw)
-    matrix = sparse.csr_matrix(design.matrix(raw))
-    trained = np.arange(len(rows)) < len(parts.train)
-    checked = ~trained & (np.arange(len(rows)) < len(parts.train) + len(parts.validation))
+    rows = _seen(parts)
+    design = ScaledDesign(table, rows)
+    matrix = design.matrix(table, rows)
+    trained, checked = np.isin(rows, parts.train), np.isin(rows, parts.validation)
 
     def fit(goal: NDArray[np.float32]) -> Scorer:
         strength = _choose_strength(matrix, goal, trained=trained, checked=checked)
         return _fit_goal(partial(_fit_regression, strength=strength), matrix, goal)
 
     return Baseline(design, [fit(goal) for goal in table.label[rows].T])
+
+
+def _seen(parts: Parts) -> Rows:
+    """Every row outside the test part, in the table's order."""
+    return np.unique(np.concatenate([parts.train, parts.validation, parts.calibration]))
 
 
 def _fit_goal(
@@ -167,70 +168,57 @@ class CodedDesign:
     Missing numbers, missing and unknown categories are NaN, which gradient boosting reads natively.
     """
 
-    def __init__(self, raw: RawInputs) -> None:
-        self.categories = [np.unique(column) for column in _categorical(raw).T]
-        self.multi = _fit_multi(raw)
-        num_numeric = _numeric(raw).shape[1]
+    def __init__(self, table: Table, rows: Rows) -> None:
+        self.categories = [np.unique(column.codes[rows]) for column in table.categorical]
+        self.counted = [_most_frequent(column.codes[rows]) for column in table.multi_valued]
+        num_numeric = table.numeric.shape[1]
         self.categorical = list(range(num_numeric, num_numeric + len(self.categories)))
 
-    def matrix(self, raw: RawInputs) -> sparse.csr_matrix | NDArray[np.float64]:
+    def matrix(self, table: Table, rows: Rows) -> sparse.csr_matrix | Floats:
         """Design matrix (N, V), sparse where there are multi-valued columns."""
-        columns = zip(self.categories, _categorical(raw).T, strict=True)
-        codes = [_codes(known, column) for known, column in columns]
-        dense = np.column_stack([_numeric(raw), *codes])
-        if not self.multi:
+        columns = zip(self.categories, table.categorical, strict=True)
+        codes = [_places(known, column.codes[rows]) for known, column in columns]
+        dense = np.column_stack([_finite(table.numeric[rows]), *codes])
+        if not self.counted:
             return dense
-        return sparse.csr_matrix(sparse.hstack([dense, *_counts(self.multi, raw)]))
+        return sparse.csr_matrix(sparse.hstack([dense, *_counts(self.counted, table, rows)]))
 
 
 class ScaledDesign:
     """Numbers standardised, on a quantile scale, and flagged where missing; categories one-hot."""
 
-    def __init__(self, raw: RawInputs) -> None:
-        numeric = _numeric(raw)
-        if not len(numeric):
-            raise ValueError("baselines: expected at least one row to learn from, got none")
-        grid = np.linspace(0, 1, QUANTILES + 1)
-        filled = [_filled(column, column) for column in numeric.T]
-        self.middle = [float(np.median(column)) for column in filled]
-        self.mean = [float(column.mean()) for column in filled]
-        self.spread = [float(column.std()) or 1.0 for column in filled]
-        self.grid = [np.quantile(column, grid) for column in filled]
-        self.categories = [np.unique(column) for column in _categorical(raw).T]
-        self.multi = _fit_multi(raw)
+    def __init__(self, table: Table, rows: Rows) -> None:
+        steps = np.linspace(0, 1, QUANTILES + 1)
+        known = [_known(column) for column in _finite(table.numeric[rows]).T]
+        self.middle = [float(np.median(column)) for column in known]
+        self.mean = [float(column.mean()) for column in known]
+        self.spread = [float(column.std()) or 1.0 for column in known]
+        self.grid = [np.quantile(column, steps) for column in known]
+        self.categories = [np.unique(column.codes[rows]) for column in table.categorical]
+        self.counted = [_most_frequent(column.codes[rows]) for column in table.multi_valued]
 
-    def matrix(self, raw: RawInputs) -> sparse.csr_matrix:
+    def matrix(self, table: Table, rows: Rows) -> sparse.csr_matrix:
         """Design matrix (N, V)."""
-        numeric = _numeric(raw)
-        blocks: list[Any] = [sparse.csr_matrix((len(numeric), 0))]
-        for j, column in enumerate(numeric.T):
+        blocks: list[sparse.csr_matrix] = []
+        for j, column in enumerate(_finite(table.numeric[rows]).T):
             missing = np.isnan(column)
             filled = np.where(missing, self.middle[j], column)
             plain = np.clip((filled - self.mean[j]) / self.spread[j], -FAR, FAR)
             place = _quantile(filled, self.grid[j])
             blocks.append(sparse.csr_matrix(np.column_stack([plain, place, missing])))
-        for known, column in zip(self.categories, _categorical(raw).T, strict=True):
-            blocks.append(_one_hot(_codes(known, column), len(known)))
-        return sparse.csr_matrix(sparse.hstack([*blocks, *_counts(self.multi, raw)]))
+        for known, coded in zip(self.categories, table.categorical, strict=True):
+            blocks.append(_count(known, coded.codes[rows][:, None]))
+        return sparse.csr_matrix(sparse.hstack([*blocks, *_counts(self.counted, table, rows)]))
 
 
-def _num_rows(raw: RawInputs) -> int:
-    return len(next(iter(raw.values())))
+def _finite(numeric: NDArray[np.float32]) -> Floats:
+    """Numbers (N, n), infinities as missing, like in the encoder."""
+    return np.where(np.isfinite(numeric), numeric, np.nan).astype(np.float64)
 
 
-def _numeric(raw: RawInputs) -> NDArray[np.float64]:
-    """Numeric inputs (N, n), infinities as missing like in the encoder."""
-    numeric = np.asarray(raw.get("numeric", np.empty((_num_rows(raw), 0))), dtype=np.float64)
-    return np.where(np.isfinite(numeric), numeric, np.nan)
-
-
-def _categorical(raw: RawInputs) -> NDArray[Any]:
-    return np.asarray(raw.get("categorical", np.empty((_num_rows(raw), 0), dtype=str)), dtype=str)
-
-
-def _filled(column: Floats, like: Floats) -> Floats:
+def _known(column: Floats) -> Floats:
     """Known values of a column; a lone zero where none is known."""
-    known = column[~np.isnan(like)]
+    known = column[~np.isnan(column)]
     return known if len(known) else np.zeros(1)
 
 
@@ -242,44 +230,26 @@ def _quantile(column: Floats, grid: Floats) -> Floats:
     return np.asarray((below + above) / 2)
 
 
-def _codes(known: NDArray[Any], column: NDArray[Any]) -> Floats:
-    """Place of each value in the sorted `known` values (N,); NaN where missing or unknown."""
-    place = np.minimum(np.searchsorted(known, column), len(known) - 1)
-    return np.where((known[place] == column) & (column != ""), place, np.nan)
+def _places(known: Codes, codes: Codes) -> Floats:
+    """Place of each code among the sorted `known` ones; NaN where missing (0) or unknown."""
+    place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
+    return np.where((known[place] == codes) & (codes != 0), place, np.nan)
 
 
-def _one_hot(codes: Floats, width: int) -> sparse.csr_matrix:
-    rows = np.flatnonzero(~np.isnan(codes))
-    place = (rows, codes[rows].astype(int))
-    return sparse.csr_matrix((np.ones(len(rows)), place), shape=(len(codes), width))
+def _most_frequent(codes: Codes) -> Codes:
+    """The most frequent codes, sorted; missing (0) is not one of them."""
+    values, count = np.unique(codes[codes != 0], return_counts=True)
+    return np.sort(values[np.argsort(-count, kind="stable")[:MULTI_VALUES]])
 
 
-def _fit_multi(raw: RawInputs) -> dict[str, NDArray[Any]]:
-    """Input name -> its most frequent values, sorted."""
-    found = {}
-    for name in sorted(raw):
-        if name.startswith("multi_"):
-            values, count = np.unique(np.asarray(raw[name], dtype=str), return_counts=True)
-            count[values == ""] = 0
-            most = np.argsort(-count, kind="stable")[:MULTI_VALUES]
-            found[name] = np.sort(values[most[count[most] > 0]])
-    return found
+def _counts(counted: Sequence[Codes], table: Table, rows: Rows) -> list[sparse.csr_matrix]:
+    columns = zip(counted, table.multi_valued, strict=True)
+    return [_count(known, column.codes[rows]) for known, column in columns if len(known)]
 
 
-def _counts(multi: Mapping[str, NDArray[Any]], raw: RawInputs) -> list[sparse.csr_matrix]:
-    """How often each known value occurs in each row, one matrix a multi-valued column."""
-    blocks = []
-    for name, known in multi.items():
-        values = np.asarray(raw[name], dtype=str)  # (N, l)
-        if not len(known):
-            continue
-        codes = _codes(known, values.ravel())
-        place = np.flatnonzero(~np.isnan(codes))
-        rows = place // values.shape[1]
-        blocks.append(
-            sparse.csr_matrix(
-                (np.ones(len(place)), (rows, codes[place].astype(int))),
-                shape=(len(values), len(known)),
-            )
-        )
-    return blocks
+def _count(known: Codes, codes: Codes) -> sparse.csr_matrix:
+    """How often each known code occurs in each row of `codes` (N, l): (N, number of known)."""
+    places = _places(known, codes)
+    rows, slots = np.nonzero(~np.isnan(places))
+    place = (rows, places[rows, slots].astype(np.int64))
+    return sparse.csr_matrix((np.ones(len(rows)), place), shape=(len(codes), len(known)))
