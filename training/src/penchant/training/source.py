@@ -1,7 +1,9 @@
 """Where raw rows come from: a file or a database table, read through Ibis."""
 
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +43,7 @@ class Source:
         Raises:
             ValueError: There is no row, or the rows cannot be read.
         """
-        with _Explained("table", self.place, "check that the file is whole and of that format"):
+        with _explained("table", self.place, "check that the file is whole and of that format"):
             table = self.expression.select(*columns).to_pyarrow().combine_chunks()
         if not table.num_rows:
             raise ValueError(f"table: expected rows in {self.place}, got an empty table")
@@ -93,7 +95,7 @@ def _open_file(path: Path) -> Source:
             f"got {path}"
         )
     connection = ibis.duckdb.connect()
-    with _Explained("table.path", str(path), "check that the file is whole and of that format"):
+    with _explained("table.path", str(path), "check that the file is whole and of that format"):
         if name.endswith(_PARQUET_SUFFIXES):
             rows = connection.read_parquet(path)
         else:
@@ -113,24 +115,19 @@ def _open_database(source: TableSource) -> Source:
         if not path.is_file():
             raise ValueError(f"table.url: no database file {path}; check the path in {url}")
         options = {"read_only": True} if parts.scheme == "duckdb" else {}
-    with _Explained("table.url", place, "check the address, the credentials and the table's name"):
+    with _explained("table.url", place, "check the address, the credentials and the table's name"):
         rows = ibis.connect(os.path.expandvars(url), **options).table(name)
     return Source(place=place, expression=rows, ordered=bool(options) or parts.scheme == "sqlite")
 
 
-class _Explained:
-    """Turns whatever a database driver raises into a ValueError that says where and what to do."""
-
-    def __init__(self, field: str, place: str, remedy: str) -> None:
-        self.field, self.place, self.remedy = field, place, remedy
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        # Each driver has its own tree of errors, with nothing in common but Exception.
-        if isinstance(error, Exception):
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise ValueError(
-                f"{self.field}: cannot read {self.place}: {reason}; {self.remedy}"
-            ) from error
+@contextmanager
+def _explained(field: str, place: str, remedy: str) -> Iterator[None]:
+    """Turn whatever a database driver raises into a ValueError that says where and what to do."""
+    try:
+        with warnings.catch_warnings():
+            # Ibis 12 calls DuckDB 2 by a name that is going away, which no caller of ours can help.
+            warnings.filterwarnings("ignore", r"fetch_arrow_table\(\)", DeprecationWarning)
+            yield
+    except Exception as error:  # each driver has its own tree, with nothing else in common
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{field}: cannot read {place}: {reason}; {remedy}") from error

@@ -1,0 +1,204 @@
+"""Encoded rows on disk, and the batches that the trainer takes from them.
+
+B rows, n numeric columns, m categorical columns, l slots of a multi-valued column, G goals.
+Rows are encoded once, by the very graph that serves; a batch is an index into mapped memory.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+import pytorch_lightning as lightning
+import torch
+from lightning_fabric.utilities.warnings import PossibleUserWarning
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.data.distributed import DistributedSampler
+
+from penchant.training.encoder import CODE_PREFIX
+from penchant.training.propensity_net import Batch
+from penchant.training.table import Table
+
+ENCODE_ROWS: Final = 8192
+"""Rows encoded at a time."""
+VALIDATION_ROWS: Final = 4096
+"""Rows of a validation batch, in which no gradients are kept."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedDataset(Dataset[Batch]):
+    """Encoded rows of one part, as arrays mapped into memory."""
+
+    position: NDArray[np.float32]
+    """Places on the quantile grids, (B, n)."""
+    missing: NDArray[np.float32]
+    """1 where a number is missing, (B, n)."""
+    category: NDArray[np.int32]
+    """Codes of categories, (B, m)."""
+    multi: tuple[NDArray[np.int32], ...]
+    """Codes of multi-valued columns, (B, l) each."""
+    label: NDArray[np.float32]
+    """Goals, (B, G), NaN = not observed."""
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.label)
+
+    def __getitem__(self, index: NDArray[np.int64]) -> Batch:
+        """The rows of an index array, as `batch`."""
+        return self.batch(index)
+
+    def batch(self, index: NDArray[np.int64] | slice) -> Batch:
+        """Copy the rows at the given places into tensors; a slice of all is the whole part."""
+        return Batch(
+            position=_tensor(self.position, index),
+            missing=_tensor(self.missing, index),
+            category=_tensor(self.category, index),
+            multi=tuple(_tensor(code, index) for code in self.multi),
+            label=_tensor(self.label, index),
+        )
+
+
+def encode_part(
+    encoder: Path, table: Table, rows: NDArray[np.int64], folder: Path | None
+) -> EncodedDataset:
+    """Run encode.onnx over rows of a table and keep the result, on disk or in memory.
+
+    Args:
+        encoder: The compiled graph.
+        table: The recipe's table.
+        rows: Row numbers (B,), at least one.
+        folder: Where the columns are written, one .npy file a tensor; made if need be. None keeps
+            them in memory.
+    """
+    assert len(rows), "a part without rows is refused where it is cut"
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    session = onnxruntime.InferenceSession(encoder, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    columns: dict[str, NDArray[Any]] = {}
+    for start in range(0, len(rows), ENCODE_ROWS):
+        part = slice(start, start + ENCODE_ROWS)
+        outputs = session.run(names, table.raw_inputs(rows[part]))
+        for number, (name, values) in enumerate(zip(names, outputs, strict=True)):
+            if name not in columns:
+                shape = (len(rows), values.shape[1])
+                columns[name] = _create(folder, str(number), values.dtype, shape)
+            columns[name][part] = values
+    label = _create(folder, "label", table.label.dtype, (len(rows), table.label.shape[1]))
+    label[:] = table.label[rows]
+    absent = np.empty((len(rows), 0), dtype=np.float32)
+    return EncodedDataset(
+        position=columns.get("position", absent),
+        missing=columns.get("missing", absent),
+        category=columns.get("category", absent.astype(np.int32)),
+        multi=tuple(columns[CODE_PREFIX + column.name] for column in table.multi_valued),
+        label=label,
+    )
+
+
+class BatchSampler(DistributedSampler[NDArray[np.int64]]):
+    """Index arrays of whole batches; each of several processes gets its own share of the rows.
+
+    The order depends on seed and epoch alone, so that a resumed run goes on in the same order.
+    Lightning leaves a sampler of this base class as it is and tells it the epoch.
+    """
+
+    def __init__(
+        self,
+        dataset: EncodedDataset,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        num_replicas: int = 1,
+        rank: int = 0,
+    ) -> None:
+        super().__init__(dataset, num_replicas, rank, shuffle=shuffle, seed=seed)
+        self.num_rows = len(dataset)
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[NDArray[np.int64]]:
+        """Yield this process' index arrays; some rows come twice so that all have as many."""
+        order = np.arange(self.num_rows)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+        own = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
+        for start in range(0, len(own), self.batch_size):
+            yield own[start : start + self.batch_size]
+
+    def __len__(self) -> int:
+        """Number of batches a process gets."""
+        return math.ceil(self.num_samples / self.batch_size)
+
+
+class PropensityDataModule(lightning.LightningDataModule):
+    """Batches of the training part, shuffled, and of the validation part, in order."""
+
+    def __init__(
+        self, train: EncodedDataset, validation: EncodedDataset, *, batch_size: int, seed: int
+    ) -> None:
+        """Take two encoded parts.
+
+        Args:
+            train: Training part.
+            validation: Part that decides when to stop.
+            batch_size: Training rows a step and device.
+            seed: Seed of the order of the training rows.
+        """
+        super().__init__()
+        self.train, self.validation = train, validation
+        self.batch_size, self.seed = batch_size, seed
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Whole training batches, in another order each epoch."""
+        return self._loader(self.train, batch_size=self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Whole validation batches."""
+        return self._loader(self.validation, batch_size=VALIDATION_ROWS, shuffle=False)
+
+    def _loader(
+        self, dataset: EncodedDataset, *, batch_size: int, shuffle: bool
+    ) -> DataLoader[Batch]:
+        # A batch is one indexing operation: sending it between processes would cost more.
+        warnings.filterwarnings(
+            "ignore", r"The '\w+' does not have many workers", PossibleUserWarning
+        )
+        sampler = BatchSampler(
+            dataset,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=self.seed,
+            num_replicas=self.trainer.world_size if self.trainer else 1,
+            rank=self.trainer.global_rank if self.trainer else 0,
+        )
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _create(
+    folder: Path | None, name: str, dtype: np.dtype[Any], shape: tuple[int, int]
+) -> NDArray[Any]:
+    if folder is None:
+        return np.empty(shape, dtype)
+    # A plain array over the mapped memory: indexing np.memmap itself costs several times as much.
+    return np.asarray(np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape))
+
+
+def _tensor(column: NDArray[Any], index: NDArray[np.int64] | slice) -> torch.Tensor:
+    return torch.from_numpy(np.array(column[index]) if isinstance(index, slice) else column[index])
