@@ -88,9 +88,14 @@ def fit_baselines(table: Table, parts: Parts, *, seed: int = 0) -> dict[str, Bas
     }
 
 
+def seen_rows(parts: Parts) -> Rows:
+    """Every row outside the test part, in the table's order."""
+    return np.unique(np.concatenate([parts.train, parts.validation, parts.calibration]))
+
+
 def fit_lightgbm(table: Table, parts: Parts, *, seed: int = 0) -> Baseline:
     """Gradient boosting with native categories and missing values (Ke et al., 2017)."""
-    rows = _seen(parts)
+    rows = seen_rows(parts)
     design = CodedDesign(table, rows)
     matrix = design.matrix(table, rows)
     parameters = LIGHTGBM_PARAMETERS | {"seed": seed}
@@ -105,7 +110,7 @@ def fit_lightgbm(table: Table, parts: Parts, *, seed: int = 0) -> Baseline:
 
 def fit_logistic(table: Table, parts: Parts) -> Baseline:
     """Logistic regression on one-hot categories and on plain and quantile-scaled numbers."""
-    rows = _seen(parts)
+    rows = seen_rows(parts)
     design = ScaledDesign(table, rows)
     matrix = design.matrix(table, rows)
     trained, checked = np.isin(rows, parts.train), np.isin(rows, parts.validation)
@@ -115,11 +120,6 @@ def fit_logistic(table: Table, parts: Parts) -> Baseline:
         return _fit_goal(partial(_fit_regression, strength=strength), matrix, goal)
 
     return Baseline(design, [fit(goal) for goal in table.label[rows].T])
-
-
-def _seen(parts: Parts) -> Rows:
-    """Every row outside the test part, in the table's order."""
-    return np.unique(np.concatenate([parts.train, parts.validation, parts.calibration]))
 
 
 def _fit_goal(
