@@ -1,0 +1,69 @@
+"""Clients of models served by penchant: rows in, calibrated scores with reasons and version out.
+
+Names are imported when first used, so that ``penchant --help`` loads no gRPC.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from penchant.clients.client import AsyncPropensityClient, PropensityClient
+    from penchant.clients.contract import Contract
+    from penchant.clients.errors import (
+        AccessDenied,
+        ClientClosed,
+        DeadlineExceeded,
+        InvalidAnswer,
+        InvalidRequest,
+        InvalidRows,
+        ModelNotFound,
+        Overloaded,
+        PenchantError,
+        ServerError,
+        ServerUnavailable,
+    )
+    from penchant.clients.scores import Reason, Scores
+    from penchant.clients.transport import Tls
+
+__all__ = [
+    "AccessDenied",
+    "AsyncPropensityClient",
+    "ClientClosed",
+    "Contract",
+    "DeadlineExceeded",
+    "InvalidAnswer",
+    "InvalidRequest",
+    "InvalidRows",
+    "ModelNotFound",
+    "Overloaded",
+    "PenchantError",
+    "PropensityClient",
+    "Reason",
+    "Scores",
+    "ServerError",
+    "ServerUnavailable",
+    "Tls",
+]
+
+_HOMES: Final = {
+    "AsyncPropensityClient": "client",
+    "PropensityClient": "client",
+    "Contract": "contract",
+    "Reason": "scores",
+    "Scores": "scores",
+    "Tls": "transport",
+}
+"""Module of each public name; the rest are errors."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

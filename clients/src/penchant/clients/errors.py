@@ -5,7 +5,7 @@
     │   └── InvalidRows                    the rows do not fit the contract; nothing was sent
     ├── ModelNotFound                      the server does not serve that model
     ├── AccessDenied                       the server, or a proxy before it, wants other credentials
-    ├── ServerUnavailable                  no server answers there, or it is starting or stopping
+    ├── ServerUnavailable (ConnectionError)  no server answers, or it is starting or stopping
     ├── Overloaded                         the server's queue is full, or the wait in it too long
     ├── DeadlineExceeded (TimeoutError)    no answer within the caller's deadline
     ├── ServerError                        the server failed while it handled the request
@@ -19,6 +19,9 @@
 # ruff: noqa: N818  (names say what happened, as httpx's do; "Error" would add nothing)
 
 from __future__ import annotations
+
+import re
+from typing import Any, Final, Protocol
 
 
 class PenchantError(Exception):
@@ -41,7 +44,7 @@ class AccessDenied(PenchantError):
     """The server, or a proxy before it, refused the credentials."""
 
 
-class ServerUnavailable(PenchantError):
+class ServerUnavailable(PenchantError, ConnectionError):
     """No server answers at that address, or it is starting or stopping."""
 
 
@@ -63,3 +66,48 @@ class InvalidAnswer(ServerError):
 
 class ClientClosed(PenchantError, RuntimeError):
     """The client was used after it was closed."""
+
+
+_QUEUE_REFUSALS: Final = ("Exceeds maximum queue size", "Request timeout expired")
+_NOT_YET: Final = ("has no available versions", "is not ready", "Stub process")
+"""Triton while it loads, stops, or has lost a model's process, under various status codes."""
+
+
+class RpcError(Protocol):
+    """What this module needs of ``grpc.RpcError`` as calls raise it."""
+
+    def code(self) -> Any:
+        """Status code, an enumeration member."""
+
+    def details(self) -> str | None:
+        """The server's text."""
+
+
+def from_rpc_error(error: RpcError, *, model: str, url: str) -> PenchantError:
+    """The error that gRPC's stands for.
+
+    Triton gives UNAVAILABLE for a full queue as for a lost connection, so the text decides too.
+    """
+    status = error.code().name
+    details = re.sub(r"^\[request id: \S+\] ", "", error.details() or status)
+    at = f"model {model!r} at {url}"
+    if details == "Channel closed!":
+        return ClientClosed(f"{at}: the client was closed while the call was under way")
+    if any(text in details for text in _QUEUE_REFUSALS):
+        return Overloaded(f"{at}: {details}; send fewer rows at a time, or later")
+    if "protocol is restricted" in details or status in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return AccessDenied(f"{at}: {details}; check the token and the client certificate")
+    if any(text in details for text in _NOT_YET):
+        return ServerUnavailable(f"{at}: {details}; the server is starting, stopping or restarting")
+    if status in ("UNAVAILABLE", "CANCELLED"):
+        return ServerUnavailable(f"{at}: no server answers ({details}); start it: penchant serve")
+    if status in ("INVALID_ARGUMENT", "OUT_OF_RANGE") or "message larger than max" in details:
+        return InvalidRequest(f"{at}: {details}")
+    return _ALIKE.get(status, ServerError)(f"{at}: {details} ({status})")
+
+
+_ALIKE: Final[dict[str, type[PenchantError]]] = {
+    "NOT_FOUND": ModelNotFound,
+    "RESOURCE_EXHAUSTED": Overloaded,
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
+}

@@ -1,0 +1,196 @@
+"""One model on one server: its contract, and calls that notice when a new version goes live."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from tritonclient.grpc import service_pb2
+
+from penchant.clients.contract import CONTRACT_PARAMETER, Contract
+from penchant.clients.errors import (
+    AccessDenied,
+    ClientClosed,
+    InvalidAnswer,
+    InvalidRequest,
+    PenchantError,
+    ServerError,
+)
+from penchant.clients.exchange import Deadline, Exchange
+from penchant.clients.rows import Rows, to_tensors
+from penchant.clients.scores import Scores
+from penchant.clients.steps import Steps, Work
+from penchant.clients.transport import Call, Transport
+from penchant.clients.wire import Batches
+
+LONG_ROWS: Final = 1_000
+"""Rows from which an event loop should not wait for their conversion."""
+MAX_CONTRACTS: Final = 3
+"""How often a call starts anew because the model's contract changed meanwhile."""
+REREAD_S: Final = 1.0
+"""How long a refused call may take to find out whether the contract changed, in seconds."""
+DRAIN_S: Final = 5.0
+"""How long closing waits for late answers, in seconds; cancelling them can crash Triton 2.51."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A contract as read from the server, and the versions whose answers it was seen to fit."""
+
+    contract: Contract
+    versions: set[tuple[str, int]] = field(default_factory=set)
+
+
+class Endpoint:
+    """The steps of every call of a client; safe to use from several threads."""
+
+    def __init__(self, transport: Transport, *, model: str, url: str, window: int) -> None:
+        self._transport = transport
+        self._model = model
+        self._url = url
+        self._window = window
+        self._known: _Known | None = None
+        self._idle = threading.Condition()
+        self._num_open = 0
+        self._is_closed = False
+
+    def contract(self, deadline_s: float) -> Steps[Contract]:
+        """The contract, read from the server once."""
+        known = yield from self._current(Deadline.after(deadline_s))
+        return known.contract
+
+    def ready(self, deadline_s: float) -> Steps[bool]:
+        """Whether the model answers a row of which everything is missing."""
+        try:
+            yield from self.score([{}], reasons=False, deadline_s=deadline_s)
+        except (AccessDenied, ClientClosed):
+            raise
+        except PenchantError:
+            return False
+        return True
+
+    def score(self, rows: Rows, *, reasons: bool, deadline_s: float) -> Steps[Scores]:
+        """Scores of the rows, all under one contract."""
+        deadline = Deadline.after(deadline_s)
+        known = yield from self._current(deadline)
+        for _ in range(MAX_CONTRACTS):
+            error: PenchantError | None = None
+            try:
+                scores, versions = yield from self._attempt(rows, known.contract, reasons, deadline)
+                if versions <= known.versions:
+                    return scores
+            except (InvalidRequest, InvalidAnswer) as refused:
+                error = refused
+            # A version not met before, or a refusal: perhaps the contract is another one by now,
+            # be it only in the order of its columns.
+            fresh = yield from self._read_again(deadline, error)
+            if fresh.contract == known.contract:
+                if error is not None:
+                    raise error
+                known.versions.update(versions)
+                return scores
+            self._known = known = fresh
+        raise ServerError(
+            f"model {self._model!r} at {self._url}: its contract changed {MAX_CONTRACTS} times "
+            "during one call; score again once publishing is over"
+        )
+
+    def close(self) -> None:
+        """Refuse new calls, wait a while for answers under way, give the connection up."""
+        with self._idle:
+            self._is_closed = True
+            self._idle.wait_for(lambda: self._num_open == 0, timeout=DRAIN_S)
+        self._transport.close()
+
+    def _current(self, deadline: Deadline) -> Steps[_Known]:
+        if self._known is None:
+            self._known = yield from self._read(deadline)
+        return self._known
+
+    def _read_again(self, deadline: Deadline, error: PenchantError | None) -> Steps[_Known]:
+        """Read the contract; ``error``, if any, says more than a failure to do so."""
+        if error is None:
+            return (yield from self._read(deadline))
+        try:
+            soon = Deadline.after(max(0.001, min(deadline.left_s(), REREAD_S)))
+            return (yield from self._read(soon))
+        except PenchantError:
+            raise error from error.__cause__
+
+    def _read(self, deadline: Deadline) -> Steps[_Known]:
+        request = service_pb2.ModelConfigRequest(name=self._model)
+        (response,) = yield from self._exchange(
+            lambda _: self._transport.model_config(request, timeout_s=deadline.rpc_timeout_s()),
+            num_batches=1,
+            deadline=deadline,
+        )
+        parameters = response.config.parameters
+        if CONTRACT_PARAMETER not in parameters:
+            raise InvalidAnswer(
+                f"model {self._model!r} at {self._url}: its config has no parameter "
+                f"{CONTRACT_PARAMETER!r}; publish it with penchant"
+            )
+        try:
+            return _Known(Contract.from_json(parameters[CONTRACT_PARAMETER].string_value))
+        except ValueError as error:
+            raise InvalidAnswer(f"model {self._model!r} at {self._url}: {error}") from error
+
+    def _attempt(
+        self, rows: Rows, contract: Contract, reasons: bool, deadline: Deadline
+    ) -> Steps[tuple[Scores, set[tuple[str, int]]]]:
+        is_long = _num_rows_at_least(rows, LONG_ROWS)
+        batches: Batches = yield Work(
+            lambda: Batches(to_tensors(rows, contract), contract, reasons=reasons), is_long
+        )
+        responses = yield from self._exchange(
+            lambda at: self._transport.infer(
+                batches.request(at, queue_timeout_us=deadline.queue_timeout_us()),
+                timeout_s=deadline.rpc_timeout_s(),
+            ),
+            num_batches=len(batches),
+            deadline=deadline,
+        )
+        parts = [batches.scores(at, response) for at, response in enumerate(responses)]
+        versions = {
+            (response.model_version, int(version))
+            for response, part in zip(responses, parts, strict=True)
+            for version in set(part.version.tolist())
+        }
+        return Scores.concatenate(parts), versions
+
+    def _exchange(self, send: Any, *, num_batches: int, deadline: Deadline) -> Steps[Sequence[Any]]:
+        return Exchange(
+            send=partial(self._open, send),
+            num_batches=num_batches,
+            deadline=deadline,
+            model=self._model,
+            url=self._url,
+            window=self._window,
+        ).steps()
+
+    def _open(self, send: Any, batch: int) -> Call:
+        with self._idle:
+            if self._is_closed:
+                raise ClientClosed("client: it is closed; make a new one")
+            self._num_open += 1
+        try:
+            call: Call = send(batch)
+        except BaseException:
+            self._on_over(None)
+            raise
+        call.add_done_callback(self._on_over)
+        return call
+
+    def _on_over(self, call: object) -> None:
+        with self._idle:
+            self._num_open -= 1
+            if self._num_open == 0:
+                self._idle.notify_all()
+
+
+def _num_rows_at_least(rows: Any, limit: int) -> bool:
+    """Whether this may be ``limit`` rows or more; columns are not looked into."""
+    return not isinstance(rows, list | tuple) or len(rows) >= limit

@@ -1,0 +1,123 @@
+"""How a client reaches a server: a seam with gRPC behind it.
+
+Tests and callers with a connection of their own may pass another :class:`Transport`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import grpc
+from tritonclient.grpc import MAX_GRPC_MESSAGE_SIZE, KeepAliveOptions, service_pb2_grpc
+
+_KEEPALIVE: Final = KeepAliveOptions()
+CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
+    ("grpc.max_send_message_length", MAX_GRPC_MESSAGE_SIZE),
+    ("grpc.max_receive_message_length", MAX_GRPC_MESSAGE_SIZE),
+    ("grpc.keepalive_time_ms", _KEEPALIVE.keepalive_time_ms),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE.keepalive_timeout_ms),
+    ("grpc.keepalive_permit_without_calls", _KEEPALIVE.keepalive_permit_without_calls),
+    ("grpc.http2.max_pings_without_data", _KEEPALIVE.http2_max_pings_without_data),
+    # gRPC waits up to 2 minutes between two tries to reconnect; a server is back in seconds.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # The client retries by itself, within its deadline and never on a full queue.
+    ("grpc.enable_retries", 0),
+)
+"""tritonclient's own options, which any given option would replace, and ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    """Encryption of the connection; with a key and a certificate the client proves who it is."""
+
+    root_certificates: Path | None = None
+    """PEM file of the authorities that sign servers; None means gRPC's own."""
+    client_key: Path | None = None
+    """PEM file of the client's private key."""
+    client_certificate: Path | None = None
+    """PEM file of the client's certificate chain."""
+    server_name: str | None = None
+    """Name in the server's certificate, if it is not the host of the address."""
+
+    def __post_init__(self) -> None:
+        if (self.client_key is None) != (self.client_certificate is None):
+            raise ValueError(
+                "tls: expected client_key and client_certificate together, got one; give both"
+            )
+        for name in ("root_certificates", "client_key", "client_certificate"):
+            path = getattr(self, name)
+            if path is not None and not Path(path).is_file():
+                raise ValueError(f"tls.{name}: expected a PEM file, found none at {path}")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """gRPC's credentials."""
+        return grpc.ssl_channel_credentials(
+            root_certificates=_bytes(self.root_certificates),
+            private_key=_bytes(self.client_key),
+            certificate_chain=_bytes(self.client_certificate),
+        )
+
+
+class Call(Protocol):
+    """An answer on its way; ``grpc.Future`` is one."""
+
+    def add_done_callback(self, callback: Callable[[Any], None], /) -> None:
+        """Have ``callback`` called with this call once it is over, from any thread."""
+
+    def result(self) -> Any:
+        """The answer, or raise ``grpc.RpcError``; called only once the call is over."""
+
+
+class Transport(Protocol):
+    """Sends KServe v2 messages to one server. Safe to use from several threads."""
+
+    def infer(self, request: Any, *, timeout_s: float) -> Call:
+        """Send a ``ModelInferRequest``."""
+
+    def model_config(self, request: Any, *, timeout_s: float) -> Call:
+        """Send a ``ModelConfigRequest``."""
+
+    def close(self) -> None:
+        """Give the connection up."""
+
+
+class GrpcTransport:
+    """One gRPC channel."""
+
+    def __init__(self, url: str, *, tls: Tls | None = None, token: str | None = None) -> None:
+        options = list(CHANNEL_OPTIONS)
+        if tls is None:
+            self._channel = grpc.insecure_channel(url, options=options)
+        else:
+            if tls.server_name is not None:
+                options.append(("grpc.ssl_target_name_override", tls.server_name))
+            self._channel = grpc.secure_channel(url, tls.credentials(), options=options)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._metadata = (("authorization", f"Bearer {token}"),) if token is not None else ()
+
+    def infer(self, request: Any, *, timeout_s: float) -> Call:
+        """Send a ``ModelInferRequest``."""
+        call: Call = self._stub.ModelInfer.future(
+            request, timeout=timeout_s, metadata=self._metadata
+        )
+        return call
+
+    def model_config(self, request: Any, *, timeout_s: float) -> Call:
+        """Send a ``ModelConfigRequest``."""
+        call: Call = self._stub.ModelConfig.future(
+            request, timeout=timeout_s, metadata=self._metadata
+        )
+        return call
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+
+def _bytes(path: Path | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()
