@@ -5,6 +5,7 @@ Rows are encoded once, by the very graph that serves; a batch is an index into m
 """
 
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,8 +197,13 @@ def _create(
 ) -> NDArray[Any]:
     if folder is None:
         return np.empty(shape, dtype)
+    # Renamed at once, so that another process that writes the same part does not cut this one's
+    # file short under its mapping: devices that train together each run this.
+    path = folder / f"{name}.{os.getpid()}.npy"
+    mapped = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    path.replace(folder / f"{name}.npy")
     # A plain array over the mapped memory: indexing np.memmap itself costs several times as much.
-    return np.asarray(np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape))
+    return np.asarray(mapped)
 
 
 def _tensor(column: NDArray[Any], index: NDArray[np.int64] | slice) -> torch.Tensor:
