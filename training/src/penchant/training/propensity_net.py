@@ -11,7 +11,6 @@ numeric column, k ensemble members, W width, G goals, C = 2F coalitions of featu
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -24,6 +23,8 @@ MISSING_CODE = 0
 """Category code of a missing value; padding in a multi-valued column."""
 UNKNOWN_CODE = 1
 """Category code of a value that was not in the training part."""
+SMALLEST_PROBABILITY = 1e-6
+"""No propensity is nearer to 0 or 1: no table supports such a claim, and logits stay finite."""
 
 
 class Batch(NamedTuple):
@@ -152,8 +153,9 @@ class PropensityNet(nn.Module):
         )
         signs = torch.randint(0, 2, (config.members, size)) * 2.0 - 1.0
         self.adapter = nn.Parameter(signs)  # (k, F * D)
-        widths = [size] + [config.width] * config.num_blocks
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.first = nn.Linear(size, config.width)
+        later = range(config.num_blocks - 1)
+        self.layers = nn.ModuleList(nn.Linear(config.width, config.width) for _ in later)
         bound = 1.0 / math.sqrt(config.width)
         head = torch.empty(config.members, config.width, num_goals).uniform_(-bound, bound)
         self.head = nn.Parameter(head)
@@ -167,13 +169,26 @@ class PropensityNet(nn.Module):
 
     def score(self, embedded: Tensor) -> Tensor:
         """Return the members' logits, (B, k, G), of embedded features (B, F, D)."""
-        hidden = embedded.flatten(1).unsqueeze(1) * self.adapter  # (B, k, F * D)
-        return self.score_hidden(self.layers[0](hidden))
+        return self.score_hidden(self.first_layer(embedded))
+
+    def first_layer(self, embedded: Tensor) -> Tensor:
+        """Sums of the first hidden layer, (B, k, W), of embedded features (B, F, D)."""
+        scaled = embedded.flatten(1).unsqueeze(1) * self.adapter  # (B, k, F * D)
+        return functional.linear(scaled, self.first.weight, self.first.bias)
+
+    def first_layer_parts(self, embedded: Tensor) -> Tensor:
+        """Each feature's share of the first layer's sums, (F, B, k, W), without the bias."""
+        num_features, size = embedded.shape[1:]
+        adapter = self.adapter.view(-1, num_features, size).transpose(0, 1)  # (F, k, D)
+        weight = self.first.weight.view(-1, num_features, size).permute(1, 2, 0)  # (F, D, W)
+        scaled = embedded.transpose(0, 1).unsqueeze(2) * adapter.unsqueeze(1)  # (F, B, k, D)
+        part = torch.matmul(scaled.flatten(1, 2), weight)  # (F, B * k, W)
+        return part.view(num_features, -1, self.config.members, self.config.width)
 
     def score_hidden(self, hidden: Tensor) -> Tensor:
         """Return the members' logits, (B, k, G), of the first layer's sums (B, k, W)."""
         hidden = self._activate(hidden)
-        for layer in self.layers[1:]:
+        for layer in self.layers:
             hidden = self._activate(layer(hidden))
         scored = torch.matmul(hidden.transpose(0, 1), self.head).transpose(0, 1)  # (B, k, G)
         return scored + self.head_bias
@@ -196,3 +211,18 @@ def member_loss(logits: Tensor, label: Tensor) -> Tensor:
     target = label.nan_to_num().unsqueeze(1).to(logits.dtype).expand_as(logits)
     losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return (losses * observed).sum() / (observed.sum() * logits.shape[1]).clamp(min=1.0)
+
+
+def log_probabilities(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Log of the ensemble's probability and of its complement, each exact near 0.
+
+    Args:
+        logits: Members' logits (B, k, G).
+
+    Returns:
+        ln p and ln(1 - p), both (B, G), where p is the mean of the members' probabilities; p and
+        1 - p are at least `SMALLEST_PROBABILITY`.
+    """
+    yes = torch.sigmoid(logits).mean(1).clamp(min=SMALLEST_PROBABILITY)
+    no = torch.sigmoid(-logits).mean(1).clamp(min=SMALLEST_PROBABILITY)
+    return torch.log(yes), torch.log(no)

@@ -1,0 +1,119 @@
+"""PropensityModule: trains an injected PropensityNet with Lightning.
+
+Letters: B rows, k ensemble members, G goals.
+"""
+
+import copy
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from penchant.training.propensity_net import Batch, PropensityNet, log_probabilities, member_loss
+from penchant.training.recipe import FitConfig
+
+
+class PropensityModule(pl.LightningModule):
+    """AdamW on the mean of the members' losses; `averaged` follows the weights and is what to keep.
+
+    The moving average of the weights (Polyak and Juditsky, 1992) is what validation scores, so the
+    best checkpoint by `validation/logloss`, the log loss of the whole ensemble averaged over goals,
+    holds the best `averaged`.
+    """
+
+    def __init__(
+        self, net: PropensityNet, config: FitConfig, *, average_decay: float = 0.998
+    ) -> None:
+        """Take the net to train.
+
+        Args:
+            net: The net; its weights change in place.
+            config: Step size and weight decay.
+            average_decay: Share of the average that a step keeps, in [0, 1); 0 keeps no average.
+
+        Raises:
+            ValueError: If `average_decay` is out of range.
+        """
+        super().__init__()
+        if not 0 <= average_decay < 1:
+            raise ValueError(f"average_decay: expected a share in [0, 1), got {average_decay}")
+        self.net = net
+        self.averaged = copy.deepcopy(net).requires_grad_(False)
+        """The net to validate, calibrate and serve."""
+        self.config = config
+        self.average_decay = average_decay
+        self.loss_sum: Tensor
+        self.loss_count: Tensor
+        for name in ("loss_sum", "loss_count"):
+            zeros = torch.zeros(net.num_goals)
+            self.register_buffer(name, zeros, persistent=False)  # (G,)
+        self._train_losses: list[Tensor] = []
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """Return the members' mean loss on a batch."""
+        logits = self.net(batch.position, batch.missing, batch.category, batch.multi)
+        loss = member_loss(logits.float(), batch.label)
+        self._train_losses.append(loss.detach())
+        return loss
+
+    @torch.no_grad()
+    def on_train_batch_end(self, *_: object) -> None:
+        """Move the average a little to the new weights; early steps count for less."""
+        step = self.global_step
+        keep = min(self.average_decay, step / (step + 10.0))
+        averaged: list[Tensor] = list(self.averaged.parameters())
+        current: list[Tensor] = list(self.net.parameters())
+        torch._foreach_lerp_(averaged, current, 1.0 - keep)
+
+    def on_train_epoch_end(self) -> None:
+        """Log `train/loss` once an epoch: logging every step would cost as much as a small step."""
+        if self._train_losses:
+            loss = torch.stack(self._train_losses).mean()
+            self.log("train/loss", loss, sync_dist=True, batch_size=1)
+        self._train_losses.clear()
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self.loss_sum.zero_()
+        self.loss_count.zero_()
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Add up the ensemble's log loss by goal."""
+        logits = self.averaged(batch.position, batch.missing, batch.category, batch.multi)
+        log_yes, log_no = log_probabilities(logits.float())
+        observed = ~batch.label.isnan()
+        label = batch.label.nan_to_num()
+        loss = -(label * log_yes + (1.0 - label) * log_no)  # (B, G)
+        self.loss_sum += (loss * observed).sum(0)
+        self.loss_count += observed.sum(0)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `validation/logloss` over the rows of all devices."""
+        loss = self.trainer.strategy.reduce(self.loss_sum.clone(), reduce_op="sum")
+        count = self.trainer.strategy.reduce(self.loss_count.clone(), reduce_op="sum")
+        seen = count > 0
+        if not bool(seen.any()):
+            raise ValueError(
+                "validation: expected at least one row with a label, got none; "
+                "give the validation part more rows"
+            )
+        self.log("validation/logloss", (loss[seen] / count[seen]).mean(), batch_size=1)
+
+    def predict_step(self, batch: Batch, _: int) -> Tensor:
+        """Member logits (B, k, G) of the averaged net."""
+        logits: Tensor = self.averaged(batch.position, batch.missing, batch.category, batch.multi)
+        return logits
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW that spares biases, embeddings' lines and the members' scalings from decay."""
+        decayed = [m.weight for m in self.net.modules() if isinstance(m, nn.Linear)]
+        decayed.append(self.net.head)
+        chosen = {id(parameter) for parameter in decayed}
+        spared = [p for p in self.net.parameters() if id(p) not in chosen]
+        return torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": self.config.weight_decay},
+                {"params": spared, "weight_decay": 0.0},
+            ],
+            lr=self.config.learning_rate,
+        )
