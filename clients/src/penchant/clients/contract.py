@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -77,12 +78,12 @@ class Contract:
     kind: str = field(default="propensity")
     """Kind of model."""
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """Column names in the order of the last axis of ``reason``."""
         return (*self.numeric, *self.categorical, *(column.name for column in self.multi_valued))
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """Input tensors; a group without columns has no tensor."""
         specs = []
@@ -98,7 +99,7 @@ class Contract:
         )
         return tuple(specs)
 
-    @property
+    @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Output tensors; one that a caller does not request is not computed."""
         num_goals, num_features = len(self.goals), len(self.features)

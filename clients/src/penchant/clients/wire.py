@@ -5,6 +5,7 @@ Shapes: B rows, G goals, F features. Tensors travel as raw bytes, little endian.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -26,7 +27,11 @@ from penchant.clients.contract import (
 from penchant.clients.errors import InvalidAnswer
 from penchant.clients.scores import Scores
 
-_DTYPES: Final[dict[str, npt.DTypeLike]] = {"FP32": "<f4", "INT32": "<i4", "INT64": "<i8"}
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "FP32": np.dtype("<f4"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+}
 
 
 def encode_texts(texts: npt.NDArray[Any]) -> list[bytes]:
@@ -90,10 +95,10 @@ class Batches:
         """
         start, stop = self._bounds(batch)
         raw = dict(_named_outputs(response))
-        specs = {spec.name: spec for spec in self._contract.outputs}
         found = {
-            name: _tensor(specs[name], raw.get(name), num_rows=stop - start)
-            for name in self._outputs
+            spec.name: _tensor(spec, raw.get(spec.name), num_rows=stop - start)
+            for spec in self._contract.outputs
+            if spec.name in self._outputs
         }
         return Scores(
             model=self._contract.model,
@@ -137,12 +142,12 @@ def _tensor(
     if answer is None:
         raise InvalidAnswer(f"output {spec.name!r}: expected in the answer, but missing")
     output, raw = answer
-    shape, dtype = (num_rows, *spec.shape), np.dtype(_DTYPES[spec.dtype])
+    shape, dtype = (num_rows, *spec.shape), _DTYPES[spec.dtype]
     received = tuple(output.shape)
     if output.datatype != spec.dtype or received != shape:
         raise InvalidAnswer(
             f"output {spec.name!r}: expected {spec.dtype} {shape}, got {output.datatype} {received}"
         )
-    if len(raw) != dtype.itemsize * int(np.prod(shape)):
+    if len(raw) != dtype.itemsize * math.prod(shape):
         raise InvalidAnswer(f"output {spec.name!r}: {len(raw)} bytes do not hold {shape} {dtype}")
     return np.frombuffer(raw, dtype=dtype).reshape(shape)
