@@ -19,14 +19,8 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from penchant.clients.contract import CATEGORICAL, MULTI_PREFIX, NUMERIC, UNKNOWN
+from penchant.serving.decode import IR_VERSION, ML_OPSET, OPSET
 from penchant.training.features import CategoricalFeature, Features, NumericFeature
-
-OPSET: Final = 20
-"""Operator set of ai.onnx, as torch's exporter writes it; merged graphs have to agree."""
-ML_OPSET: Final = 3
-"""Operator set of ai.onnx.ml."""
-IR_VERSION: Final = 10
-"""Version of the file format, as torch's exporter writes it; merged graphs have to agree."""
 
 CODE_PREFIX: Final = "code_"
 """What stands before a multi-valued column's name in the name of its codes."""

@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from penchant.training.recipe import TableSource
 from penchant.training.recipe_checks import DATABASE_FILE_SCHEMES, nearest
 
 _PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 _CSV_SUFFIXES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
+_TRUTH_TEXTS: Final = {"true", "True", "TRUE", "false", "False", "FALSE"}
 _MOST_NAMES_SHOWN: Final = 40
 
 
@@ -31,6 +33,8 @@ class Source:
     """The rows, as an Ibis expression."""
     ordered: bool
     """Whether the rows come in the same order each time without sorting."""
+    is_csv: bool = False
+    """Whether truth values are written as text."""
 
     @property
     def columns(self) -> dict[str, str]:
@@ -47,6 +51,8 @@ class Source:
             table = self.expression.select(*columns).to_pyarrow().combine_chunks()
         if not table.num_rows:
             raise ValueError(f"table: expected rows in {self.place}, got an empty table")
+        if self.is_csv:
+            table = _with_truth_values(table)
         return table if self.ordered else table.sort_by([(name, "ascending") for name in columns])
 
     def check_columns(self, named: dict[str, Sequence[str]]) -> None:
@@ -100,9 +106,12 @@ def _open_file(path: Path) -> Source:
             rows = connection.read_parquet(path)
         else:
             # Types are told from all rows: a guess from the first ones would fail on a later row,
-            # and the message would not be ours.
-            rows = connection.read_csv(path, sample_size=-1)
-    return Source(place=str(path), expression=rows, ordered=True)
+            # and the message would not be ours. Left to itself DuckDB takes yes and no for truth
+            # values, which callers who send "yes" would never match.
+            kinds = ["BIGINT", "DOUBLE", "VARCHAR"]
+            rows = connection.read_csv(path, sample_size=-1, auto_type_candidates=kinds)
+    is_csv = not name.endswith(_PARQUET_SUFFIXES)
+    return Source(place=str(path), expression=rows, ordered=True, is_csv=is_csv)
 
 
 def _open_database(source: TableSource) -> Source:
@@ -120,13 +129,24 @@ def _open_database(source: TableSource) -> Source:
     return Source(place=place, expression=rows, ordered=bool(options) or parts.scheme == "sqlite")
 
 
+def _with_truth_values(table: pa.Table) -> pa.Table:
+    """The table with text that is nothing but true and false as truth values, as pandas reads it."""
+    for place, field in enumerate(table.schema):
+        if not pa.types.is_string(field.type):
+            continue
+        distinct = set(pc.unique(table[place]).to_pylist()) - {None}
+        if distinct and distinct <= _TRUTH_TEXTS:
+            table = table.set_column(place, field.name, table[place].cast(pa.bool_()))
+    return table
+
+
 @contextmanager
 def _explained(field: str, place: str, remedy: str) -> Iterator[None]:
     """Turn whatever a database driver raises into a ValueError that says where and what to do."""
     try:
         with warnings.catch_warnings():
-            # Ibis 12 calls DuckDB 2 by a name that is going away, which no caller of ours can help.
-            warnings.filterwarnings("ignore", r"fetch_arrow_table\(\)", DeprecationWarning)
+            # What Ibis calls DuckDB and pandas by, no caller of ours can help.
+            warnings.simplefilter("ignore", DeprecationWarning)
             yield
     except Exception as error:  # each driver has its own tree, with nothing else in common
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
