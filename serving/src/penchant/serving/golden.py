@@ -14,7 +14,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from penchant.clients.contract import VERSION, Contract, TensorSpec
+from penchant.clients.contract import (
+    BASE,
+    PROPENSITY,
+    REASON,
+    UNKNOWN,
+    VERSION,
+    Contract,
+    TensorSpec,
+)
 
 INPUT_PREFIX: Final = "in_"
 OUTPUT_PREFIX: Final = "out_"
@@ -50,6 +58,30 @@ class GoldenRows:
             {name: value[order] for name, value in self.inputs.items()},
             {name: value[order] for name, value in self.outputs.items()},
         )
+
+
+TOLERANCE: Final = {PROPENSITY: 1e-5, REASON: 1e-4, BASE: 1e-4, UNKNOWN: 0.0}
+"""Largest difference from PyTorch that counts as the same answer, by output."""
+
+
+def check_answers(golden: GoldenRows, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Compare the outputs for the golden rows with what PyTorch gave; outputs may be left out.
+
+    Raises:
+        ValueError: if a value differs by more than its tolerance, or is NaN.
+    """
+    for name, tolerance in TOLERANCE.items():
+        if name not in outputs:
+            continue
+        expected, got = golden.outputs[name], outputs[name]
+        if got.shape != expected.shape:
+            raise ValueError(f"{name}: expected shape {expected.shape}, got {got.shape}")
+        worst = float(np.abs(got - expected).max())
+        if not worst <= tolerance:
+            raise ValueError(
+                f"{name}: expected PyTorch's golden answers within {tolerance:g}, got a difference "
+                f"of {worst:g}"
+            )
 
 
 def write_golden(

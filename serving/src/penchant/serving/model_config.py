@@ -1,0 +1,134 @@
+"""``config.pbtxt`` of a served model, written through Triton's own protobuf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+from tritonclient.utils import serialize_byte_tensor
+
+from penchant.clients.contract import CONTRACT_PARAMETER, Contract, TensorSpec
+from penchant.serving.golden import GoldenRows
+
+THREADS_PARAMETER: Final = "intra_op_threads"
+"""Name of the config parameter that the runner reads its thread count from."""
+VERSION_PARAMETER: Final = "package_version"
+"""Name of the config parameter that holds the package's version."""
+WARMUP_FOLDER: Final = "warmup"
+"""Triton looks for warm-up tensors in this folder of the model; ours stand in ``warmup/<N>/``."""
+
+_DATA_TYPE: Final = {
+    "FP32": pb.TYPE_FP32,
+    "INT32": pb.TYPE_INT32,
+    "INT64": pb.TYPE_INT64,
+    "BYTES": pb.TYPE_STRING,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuTarget:
+    """How the Python backend runs a model."""
+
+    instances: int = 1
+    """Python processes, each with its own copy of the graph."""
+    intra_op_threads: int = 2
+    """ONNX Runtime threads of each process."""
+    queue_timeout_budgets: float = 50.0
+    """Longest wait in the queue, as a multiple of the latency budget. A caller's own timeout can
+    only lower it, so it has to leave room for those who score in bulk."""
+    max_queue_size: int = 512
+    """Requests that may wait; the next one is refused at once."""
+
+    def __post_init__(self) -> None:
+        for name in ("instances", "intra_op_threads", "queue_timeout_budgets", "max_queue_size"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
+
+
+def config_pbtxt(
+    contract: Contract, number: int, *, package_version: int, target: CpuTarget | None = None
+) -> str:
+    """Text of ``config.pbtxt`` that serves exactly the version folder ``number``.
+
+    Args:
+        contract: tensors, limits and budget of the model.
+        number: Triton's own version number N.
+        package_version: the registry's version, which every answer carries.
+        target: how to run it.
+    """
+    target = target or CpuTarget()
+    config = pb.ModelConfig(
+        name=contract.model,
+        backend="python",
+        max_batch_size=contract.max_batch_size,
+        version_policy=pb.ModelVersionPolicy(
+            specific=pb.ModelVersionPolicy.Specific(versions=[number])
+        ),
+        input=[
+            pb.ModelInput(name=spec.name, data_type=_DATA_TYPE[spec.dtype], dims=spec.shape)
+            for spec in contract.inputs
+        ],
+        output=[
+            pb.ModelOutput(name=spec.name, data_type=_DATA_TYPE[spec.dtype], dims=spec.shape)
+            for spec in contract.outputs
+        ],
+        instance_group=[
+            pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=target.instances)
+        ],
+        dynamic_batching=_dynamic_batching(contract, target),
+        model_warmup=_warmup(contract, number),
+    )
+    config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
+    config.parameters[THREADS_PARAMETER].string_value = str(target.intra_op_threads)
+    config.parameters[VERSION_PARAMETER].string_value = str(package_version)
+    return str(text_format.MessageToString(config, as_utf8=True))
+
+
+def warmup_tensors(contract: Contract, golden: GoldenRows) -> dict[str, bytes]:
+    """Content of each file in the warm-up folder: the first golden row, as on the wire."""
+    row = golden.rows(0, 1)
+    contents = {}
+    for spec in contract.inputs:
+        value = row.inputs[spec.name]
+        if spec.dtype == "BYTES":
+            contents[spec.name] = serialize_byte_tensor(value.astype(object)).item()
+        else:
+            contents[spec.name] = value.astype("<f4").tobytes()
+    return contents
+
+
+def _dynamic_batching(contract: Contract, target: CpuTarget) -> pb.ModelDynamicBatching:
+    # No queue delay: a lone request would pay it in full, and under load a batch forms by itself
+    # while the instance is busy.
+    policy = pb.ModelQueuePolicy(
+        timeout_action=pb.ModelQueuePolicy.REJECT,
+        default_timeout_microseconds=round(
+            contract.latency_budget_ms * 1000 * target.queue_timeout_budgets
+        ),
+        allow_timeout_override=True,
+        max_queue_size=target.max_queue_size,
+    )
+    return pb.ModelDynamicBatching(max_queue_delay_microseconds=0, default_queue_policy=policy)
+
+
+def _warmup(contract: Contract, number: int) -> list[pb.ModelWarmup]:
+    """One row, and the largest batch: Triton repeats the row for it."""
+    sizes = sorted({1, contract.max_batch_size})
+    return [
+        pb.ModelWarmup(
+            name=f"golden_{size}",
+            batch_size=size,
+            inputs={spec.name: _warmup_input(spec, number) for spec in contract.inputs},
+        )
+        for size in sizes
+    ]
+
+
+def _warmup_input(spec: TensorSpec, number: int) -> pb.ModelWarmup.Input:
+    return pb.ModelWarmup.Input(
+        data_type=_DATA_TYPE[spec.dtype],
+        dims=spec.shape,
+        input_data_file=f"{number}/{spec.name}",
+    )
