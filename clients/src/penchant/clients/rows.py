@@ -200,7 +200,7 @@ class _FrameSource:
 
 
 def _from_columns(source: _Source, contract: Contract) -> dict[str, npt.NDArray[Any]]:
-    _check_names(source.names, contract.features)
+    check_columns(source.names, contract.features)
     columns = {name: source[name] for name in contract.features}
     size = _common_length(columns)
     tensors: dict[str, npt.NDArray[Any]] = {}
@@ -220,7 +220,12 @@ def _from_columns(source: _Source, contract: Contract) -> dict[str, npt.NDArray[
     return tensors
 
 
-def _check_names(names: Sequence[str], features: Sequence[str]) -> None:
+def check_columns(names: Sequence[str], features: Sequence[str]) -> None:
+    """Refuse columns among which one of the model's is missing.
+
+    Raises:
+        InvalidRows: naming it, and the one that was probably meant.
+    """
     missing = [name for name in features if name not in names]
     if not missing:
         return

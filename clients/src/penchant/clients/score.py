@@ -1,0 +1,278 @@
+"""``penchant score``: a file of rows in, a file of scores out, however long it takes.
+
+Memory does not grow with the file, and no interruption loses or doubles a row: finished parts stay
+beside the output until it is whole, and the same command goes on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from penchant.clients.client import AsyncPropensityClient
+from penchant.clients.contract import Contract
+from penchant.clients.errors import (
+    DeadlineExceeded,
+    InvalidRows,
+    Overloaded,
+    ServerUnavailable,
+)
+from penchant.clients.home import Home
+from penchant.clients.parts import Parts
+from penchant.clients.row_source import RowSource
+from penchant.clients.rows import check_columns, nearest
+from penchant.clients.scored_table import ScoredTable
+
+AHEAD: Final = 2
+"""Pieces that are scored while another one is read or written."""
+PASSING: Final = (ServerUnavailable, Overloaded, DeadlineExceeded)
+"""Errors that patience may cure."""
+LONGEST_PAUSE_S: Final = 5.0
+"""Longest wait between two tries, in seconds."""
+
+
+def score(
+    input: Path,
+    output: Path,
+    *,
+    url: str | None = None,
+    home: Path = Path(".penchant"),
+    model: str = "propensity",
+    reasons: int = 3,
+    keep: str | None = None,
+    batch_rows: int = 8192,
+    deadline_s: float = 30.0,
+    patience_s: float = 120.0,
+) -> str:
+    """Score a Parquet or CSV file through a running server.
+
+    The output has a row for each row of the input, in its order: ``row`` (from 0), the columns
+    kept, ``propensity_<goal>``, ``reason_<goal>_1`` and so on (feature and what it adds to the
+    score's logit, strongest first), ``unknown`` (values the model had never seen) and ``version``.
+    An interrupted run goes on when the same command is given again.
+
+    Args:
+        input: file of rows, .parquet or .csv.
+        output: file to write, .parquet or .csv.
+        url: host:port of the server's gRPC endpoint; by default the one that ``penchant serve``
+            started for this home.
+        home: folder in which penchant makes everything.
+        model: name under which the model is served.
+        reasons: number of reasons for each score; 0 for none, which is faster.
+        keep: columns to copy to the output, with commas between them; by default all that are not
+            features of the model.
+        batch_rows: rows read, scored and written at a time.
+        deadline_s: most that scoring so many rows may take, in seconds, before it is tried again.
+        patience_s: how long to wait for a server that is down or overloaded, in seconds.
+
+    Returns:
+        A line that says what was written.
+
+    Raises:
+        ValueError: an option, the input file, or parts of another run.
+        PenchantError: the server, once patience is at an end; what is done is kept.
+        OSError: the output cannot be written; what is done is kept.
+    """
+    if reasons < 0 or batch_rows < 1:
+        raise ValueError(
+            f"reasons, batch_rows: expected at least 0 and 1, got {reasons} and {batch_rows}"
+        )
+    _check_output(input, output)
+    source = RowSource.open(input)
+    address = url or _running_server(Home(home))
+    run = _run(
+        source,
+        output,
+        partial(AsyncPropensityClient, address, model=model, deadline_s=deadline_s),
+        keep=keep,
+        reasons=reasons,
+        batch_rows=batch_rows,
+        patience_s=patience_s,
+    )
+    return asyncio.run(run)
+
+
+async def _run(
+    source: RowSource,
+    output: Path,
+    connect: Callable[[], AsyncPropensityClient],
+    *,
+    keep: str | None,
+    reasons: int,
+    batch_rows: int,
+    patience_s: float,
+) -> str:
+    async with connect() as client:
+        patience = _Patience(patience_s, hint=f"run the same command again to go on with {output}")
+        contract = await patience.until(lambda: _contract(client))
+        check_columns(source.columns, contract.features)
+        kept = _kept(keep, source, contract)
+        scored = ScoredTable(contract=contract, keep=kept, num_reasons=reasons)
+        scored.check()
+        origin = {
+            **source.fingerprint(),
+            "model": client.model,
+            "goals": contract.goals,
+            "features": contract.features,
+            "keep": kept,
+            "reasons": reasons,
+            "batch_rows": batch_rows,
+        }
+        with Parts(output, of=origin) as parts, _progress() as progress:
+            job = _Job(source, parts, client, scored, patience)
+            tally = await job.run(batch_rows, _Bar.of(progress, source.num_rows))
+            await asyncio.to_thread(parts.assemble)
+    return f"scored {tally:,} rows of {source.path} into {output}"
+
+
+async def _contract(client: AsyncPropensityClient) -> Contract:
+    return await client.contract
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: RowSource
+    parts: Parts
+    client: AsyncPropensityClient
+    scored: ScoredTable
+    patience: _Patience
+
+    async def run(self, batch_rows: int, bar: _Bar) -> int:
+        """Score what is not done yet; the number of rows in the end."""
+        index, row = self.parts.num_done(), self.parts.num_rows_done()
+        bar.advance(row)
+        pieces = self.source.pieces(
+            self.scored.contract, keep=self.scored.keep, num_rows=batch_rows, skip_rows=row
+        )
+        under_way: deque[asyncio.Task[Any]] = deque()
+        try:
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+                under_way.append(asyncio.create_task(self._score(piece, row)))
+                row += piece.num_rows
+                if len(under_way) > AHEAD:
+                    index = await self._finish(index, under_way.popleft(), bar)
+            while under_way:
+                index = await self._finish(index, under_way.popleft(), bar)
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+        if row == 0:
+            raise ValueError(f"input: {self.source.path} has no rows; there is nothing to score")
+        return row
+
+    async def _finish(self, index: int, task: asyncio.Task[Any], bar: _Bar) -> int:
+        table = await task
+        await asyncio.to_thread(self.parts.write, index, table)
+        bar.advance(table.num_rows)
+        return index + 1
+
+    async def _score(self, piece: Any, first_row: int) -> Any:
+        try:
+            scores = await self.patience.until(
+                lambda: self.client.score(piece, reasons=self.scored.num_reasons > 0)
+            )
+        except InvalidRows as error:
+            raise InvalidRows(
+                f"{self.source.path}, counting rows from its row {first_row}: {error}"
+            ) from error
+        return await asyncio.to_thread(self.scored.table, piece, scores, first_row)
+
+
+class _Patience:
+    """Tries again while the server is away, up to a limit of time without any answer."""
+
+    def __init__(self, limit_s: float, *, hint: str) -> None:
+        self._limit_s = limit_s
+        self._hint = hint
+
+    async def until(self, ask: Callable[[], Any]) -> Any:
+        """The first answer."""
+        since_s = time.monotonic()
+        pause_s = 0.25
+        while True:
+            try:
+                return await ask()
+            except PASSING as error:
+                waited_s = time.monotonic() - since_s
+                if waited_s + pause_s > self._limit_s:
+                    raise type(error)(f"{error} (waited {waited_s:.0f} s; {self._hint})") from error
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+@dataclass(frozen=True)
+class _Bar:
+    progress: Progress
+    task: TaskID
+
+    @classmethod
+    def of(cls, progress: Progress, num_rows: int | None) -> _Bar:
+        return cls(progress, progress.add_task("scoring", total=num_rows))
+
+    def advance(self, num_rows: int) -> None:
+        self.progress.advance(self.task, num_rows)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _check_output(input: Path, output: Path) -> None:
+    if output.suffix.lower() not in (".parquet", ".pq", ".csv"):
+        raise ValueError(f"output: expected a .parquet or .csv file, got {output}")
+    if not output.parent.is_dir():
+        raise ValueError(f"output: there is no folder {output.parent}; make it first")
+    if input.resolve() == output.resolve():
+        raise ValueError(f"output: is the input {input} itself; name another file")
+
+
+def _running_server(home: Home) -> str:
+    try:
+        return str(json.loads(home.endpoint.read_text())["grpc"])
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"url: no server is known at {home.endpoint}; start one with `penchant serve`, or give "
+            "--url host:port"
+        ) from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"url: {home.endpoint} is damaged ({error}); start `penchant serve` again, or give "
+            "--url host:port"
+        ) from error
+
+
+def _kept(keep: str | None, source: RowSource, contract: Contract) -> tuple[str, ...]:
+    if keep is None:
+        return tuple(name for name in source.columns if name not in contract.features)
+    names = tuple(name.strip() for name in keep.split(",") if name.strip())
+    for name in names:
+        if name not in source.columns:
+            near = nearest(name, source.columns)
+            hint = f"did you mean {near!r}?" if near else f"it has {list(source.columns)}"
+            raise ValueError(f"keep: {source.path} has no column {name!r}; {hint}")
+    return names
