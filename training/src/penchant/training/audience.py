@@ -125,11 +125,17 @@ def category_shares(evaluation: Evaluation, goal: GoalEvaluation) -> list[Catego
                     )
                 )
     found.sort(key=lambda share: (-share.ratio, share.feature, share.value))
-    return [share for share in found if share.ratio > 1.1]
+    return [share for share in found if _beyond_chance(share, int(top.sum()))]
+
+
+def _beyond_chance(share: CategoryShare, rows: int) -> bool:
+    """Whether the best decile has clearly more: a tenth more, and over three standard errors."""
+    error = math.sqrt(share.everyone * (1 - share.everyone) / rows)
+    return share.ratio > 1.1 and share.top - share.everyone > 3 * error
 
 
 def numeric_shifts(evaluation: Evaluation, goal: GoalEvaluation) -> list[NumericShift]:
-    """Numeric features in which the best decile differs from everyone, most different first."""
+    """Numeric features whose median differs in the best decile, most different first."""
     top = _best_tenth(goal.score)
     found = []
     for feature in evaluation.numeric:
@@ -147,6 +153,7 @@ def numeric_shifts(evaluation: Evaluation, goal: GoalEvaluation) -> list[Numeric
                 shift=float(rank[known & top].mean() - 0.5),
             )
         )
+    found = [shift for shift in found if shift.top != shift.everyone]
     return sorted(found, key=lambda shift: (-abs(shift.shift), shift.feature))
 
 
@@ -233,8 +240,7 @@ def _numeric_effects(values: Floats, reason: Floats) -> list[Effect]:
     known = np.isfinite(values)
     found = []
     if known.any():
-        edges = np.unique(np.quantile(values[known], np.linspace(0, 1, MOST_GROUPS)))
-        group = np.searchsorted(edges, values, side="left")
+        group = np.searchsorted(_edges(values[known]), values, side="left")
         for number in np.unique(group[known]):
             inside = known & (group == number)
             low, high = _number(values[inside].min()), _number(values[inside].max())
@@ -243,6 +249,15 @@ def _numeric_effects(values: Floats, reason: Floats) -> list[Effect]:
     if (~known).any():
         found.append(_effect(MISSING, reason[~known]))
     return found
+
+
+def _edges(known: Floats) -> Floats:
+    """Upper ends of up to MOST_GROUPS groups of the values, each of about equal size."""
+    lowest = known.min()
+    rest = known[known > lowest]
+    if (known == lowest).mean() * MOST_GROUPS < 1 or not len(rest):
+        return np.unique(np.quantile(known, np.linspace(0, 1, MOST_GROUPS + 1)[1:]))
+    return np.unique([lowest, *np.quantile(rest, np.linspace(0, 1, MOST_GROUPS)[1:])])
 
 
 def _category_effects(values: NDArray[Any], reason: Floats) -> list[Effect]:

@@ -49,13 +49,11 @@ def gain_chart(deciles: dict[str, list[Decile]], *, goal: str) -> str:
     """Share of all positives reached against share of visitors contacted; models in order."""
     with _style():
         figure, axes = _canvas(height=3.9)
-        looks = [(BLUE, "-", 2.5), (ORANGE, "--", 1.5), (GREY, "-.", 1.5)]
+        looks = [(BLUE, "-", 3.5), (ORANGE, "--", 1.5), (INK, "-.", 1.2)]
         for (model, parts), (color, line, width) in zip(deciles.items(), looks, strict=False):
-            rows = np.cumsum([0, *(part.rows for part in parts)])
+            rows = np.cumsum([0, *(part.rows for part in parts)]) / sum(p.rows for p in parts)
             gain = [0.0, *(part.gain for part in parts)]
-            axes.plot(
-                rows / max(1, rows[-1]), gain, color=color, ls=line, lw=width, label=_cut(model)
-            )
+            axes.plot(rows, gain, color=color, linestyle=line, lw=width, label=_cut(model))
         axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="in random order")
         axes.set(xlabel="visitors contacted, best scores first", ylabel=_cut(f"{goal} reached"))
         axes.legend(loc="lower right")
@@ -66,7 +64,7 @@ def gain_chart(deciles: dict[str, list[Decile]], *, goal: str) -> str:
 def lift_chart(deciles: Sequence[Decile], *, goal: str) -> str:
     """How many times the average each tenth of the visitors is worth."""
     with _style():
-        figure, axes = _canvas(height=3.4)
+        figure, axes = _canvas(height=3.9)
         lifts = np.nan_to_num([part.lift for part in deciles])
         colors = [BLUE if lift >= 1 else GREY for lift in lifts]
         bars = axes.bar([str(part.decile) for part in deciles], lifts, color=colors)
@@ -83,7 +81,7 @@ def lift_chart(deciles: Sequence[Decile], *, goal: str) -> str:
 def score_chart(label: Floats, score: Floats, *, goal: str) -> str:
     """How the scores of the two outcomes are spread; `label`, `score` (n,)."""
     with _style():
-        figure, axes = _canvas(height=3.4)
+        figure, axes = _canvas(height=3.9)
         edges = np.linspace(0, max(0.05, float(score.max(initial=0.05))), 26)
         for value, name, color, fill in ((0, "without", GREY, True), (1, "with", ORANGE, False)):
             rows = score[label == value]
