@@ -1,6 +1,6 @@
 """The ``penchant`` command: a table of verbs, each a plain function whose signature is its options.
 
-Nothing but the standard library is imported until a verb is asked for, so that help, the version
+Nothing heavy is imported until a verb is asked for, so that help, the version
 and a mistyped verb answer at once, and the bare client has a command that explains itself.
 """
 
@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from penchant.clients.errors import PenchantError
 
 if TYPE_CHECKING:
     import jsonargparse
@@ -65,7 +67,7 @@ INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code.
 
-    A verb that returns an integer decides the exit code; any other result is dropped.
+    Text that a verb returns is printed, an integer is the exit code, anything else is dropped.
     ``PENCHANT_DEBUG=1`` shows the traceback of an error that is otherwise one message.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -76,9 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = _run(words, options)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, PenchantError) as error:
         _show(error)
         return USAGE_ERROR
+    if isinstance(result, str):
+        sys.stdout.write(f"{result}\n")
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
 
 
