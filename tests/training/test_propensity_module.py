@@ -1,0 +1,148 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from penchant.training.network_config import FeatureSizes, NetworkConfig
+from penchant.training.propensity_module import PropensityModule
+from penchant.training.propensity_net import Batch, PropensityNet, log_probabilities
+from penchant.training.recipe import FitConfig
+
+SIZES = FeatureSizes(bins=(10, 10), categories=(4,))
+NET = NetworkConfig(members=4, width=16, embedding_size=4)
+
+
+def keep(batch: Batch) -> Batch:
+    return batch
+
+
+def loader(rows: int, *, seed: int, size: int = 64) -> DataLoader[Batch]:
+    """Rows whose goal is likelier the higher the first number is; a tenth of labels unknown."""
+    draw = torch.Generator().manual_seed(seed)
+    batches = []
+    for _ in range(rows // size):
+        position = torch.rand(size, 2, generator=draw) * 10
+        likely = torch.sigmoid(position[:, :1] - 5)
+        label = (torch.rand(size, 1, generator=draw) < likely).float()
+        label[torch.rand(size, 1, generator=draw) < 0.1] = torch.nan
+        category = torch.randint(0, 4, (size, 1), generator=draw, dtype=torch.int32)
+        batches.append(Batch(position, torch.zeros(size, 2), category, (), label))
+    return DataLoader(batches, batch_size=None, collate_fn=keep)  # type: ignore[arg-type]
+
+
+def module(**changes: float) -> PropensityModule:
+    torch.manual_seed(0)
+    config = FitConfig(batch_size=64, learning_rate=5e-3)
+    return PropensityModule(PropensityNet(SIZES, num_goals=1, config=NET), config, **changes)
+
+
+def trainer(folder: Path, **arguments: object) -> pl.Trainer:
+    return pl.Trainer(
+        **{
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "enable_checkpointing": False,
+            "default_root_dir": folder,
+            "max_epochs": 6,
+            **arguments,
+        }  # type: ignore[arg-type]
+    )
+
+
+pytestmark = [
+    # Lightning 2.6 asks torch in the old way whether a tree is a leaf.
+    pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:The number of training batches"),
+    pytest.mark.filterwarnings("ignore:The dirpath has changed"),
+]
+
+
+def ensemble_logloss(net: PropensityNet, batches: DataLoader[Batch]) -> float:
+    loss, count = 0.0, 0
+    with torch.no_grad():
+        for batch in batches:
+            yes, no = log_probabilities(net.eval()(*batch[:3]))
+            seen = ~batch.label.isnan()
+            loss -= torch.where(batch.label == 1, yes, no)[seen].sum().item()
+            count += int(seen.sum())
+    return loss / count
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_training_learns_and_validates_the_ensemble(tmp_path: Path, precision: str) -> None:
+    model, validation = module(average_decay=0.9), loader(512, seed=1)
+    fit = trainer(tmp_path, precision=precision, gradient_clip_val=1.0)
+
+    fit.fit(model, loader(2048, seed=0), validation)
+
+    logged = fit.callback_metrics
+    assert logged["validation/logloss"] < 0.45 < math.log(2)
+    assert logged["train/loss"] < 0.55
+    if precision == "32-true":
+        expected = ensemble_logloss(model.averaged, validation)
+        assert logged["validation/logloss"].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_no_decay_keeps_the_weights_themselves(tmp_path: Path) -> None:
+    model = module(average_decay=0.0)
+
+    trainer(tmp_path, max_epochs=1).fit(model, loader(256, seed=0), loader(128, seed=1))
+
+    for averaged, current in zip(model.averaged.parameters(), model.net.parameters(), strict=True):
+        torch.testing.assert_close(averaged, current)
+
+
+def test_a_checkpoint_restores_the_averaged_net_and_training_goes_on(tmp_path: Path) -> None:
+    parts = (loader(512, seed=0), loader(256, seed=1))
+
+    def checkpoint(name: str) -> ModelCheckpoint:
+        return ModelCheckpoint(
+            tmp_path / name, monitor="validation/logloss", save_last=True, filename="best"
+        )
+
+    kept = checkpoint("first")
+    arguments = {"enable_checkpointing": True}
+    trainer(tmp_path, max_epochs=2, callbacks=[kept], **arguments).fit(module(), *parts)
+
+    resumed = trainer(tmp_path, max_epochs=4, callbacks=[checkpoint("second")], **arguments)
+    resumed.fit(module(), *parts, ckpt_path=kept.last_model_path, weights_only=False)
+    best = module()
+    best.load_state_dict(torch.load(kept.best_model_path, weights_only=False)["state_dict"])
+
+    assert resumed.current_epoch == 4
+    score = ensemble_logloss(best.averaged, parts[1])
+    assert score == pytest.approx(float(kept.best_model_score or 0), abs=1e-6)
+
+
+def test_prediction_gives_the_averaged_nets_member_logits(tmp_path: Path) -> None:
+    model, batches = module(), loader(128, seed=0)
+
+    predicted = trainer(tmp_path).predict(model, batches)
+
+    assert predicted is not None
+    first = next(iter(batches))
+    np.testing.assert_allclose(predicted[0], model.averaged.eval()(*first[:3]).detach(), atol=1e-6)
+
+
+def test_validation_without_a_label_is_refused(tmp_path: Path) -> None:
+    empty = [
+        batch._replace(label=torch.full_like(batch.label, torch.nan))
+        for batch in loader(128, seed=1)
+    ]
+    validation: DataLoader[Batch] = DataLoader(empty, batch_size=None, collate_fn=keep)  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match="expected at least one row with a label"):
+        trainer(tmp_path, num_sanity_val_steps=0).fit(module(), loader(128, seed=0), validation)
+
+
+def test_a_decay_of_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"average_decay: expected a share in \[0, 1\), got 1"):
+        module(average_decay=1.0)
