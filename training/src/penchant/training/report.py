@@ -78,11 +78,21 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         test_rows=len(evaluation.label),
         provenance=evaluation.provenance,
     )
-    _write_json(folder / METRICS_FILE, {name: _metrics(found) for name, found in compared.items()})
-    _write_json(folder / DECILES_FILE, {goal.name: _deciles(goal) for goal in goals})
+    tables = {
+        METRICS_FILE: {name: _metrics(found) for name, found in compared.items()},
+        DECILES_FILE: {goal.name: _deciles(goal) for goal in goals},
+    }
+    for name, content in tables.items():
+        (folder / name).write_text(as_json(content), encoding="utf-8")
     path = folder / REPORT_FILE
     path.write_text(html, encoding="utf-8")
     return path
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Indented JSON, with null for numbers that are not defined."""
+    text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
 
 
 def _section(
@@ -174,15 +184,10 @@ def _deciles(goal: GoalEvaluation) -> dict[str, list[dict[str, Any]]]:
     return {model: [asdict(part) for part in parts] for model, parts in goal.deciles().items()}
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(_without_nan(content), indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
 def _without_nan(value: Any) -> Any:
     """The same content with null for what is not a number, which JSON cannot say."""
     if isinstance(value, Mapping):
         return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
