@@ -34,10 +34,14 @@ from penchant.training.table import read_table
 GOALS = (Goal(name="purchase", column="bought"),)
 
 
-def one_column(folder: Path, values: Any, *, role: str = "numeric") -> Recipe:
+NUMERIC = Columns(numeric=("x",))
+CATEGORICAL = Columns(categorical=("x",))
+
+
+def one_column(folder: Path, values: Any, columns: Columns = NUMERIC) -> Recipe:
     """A recipe with a single feature column `x`."""
     rows = {"x": values, "bought": [i % 2 for i in range(len(values))]}
-    return shop_recipe(folder, rows, columns=Columns(**{role: ("x",)}), goals=GOALS)
+    return shop_recipe(folder, rows, columns=columns, goals=GOALS)
 
 
 def test_online_shoppers_arrives_whole() -> None:
@@ -79,7 +83,7 @@ def test_categories_become_text_as_in_the_clients(tmp_path: Path) -> None:
 def test_groups_without_columns_have_no_tensor(tmp_path: Path) -> None:
     table = read_table(one_column(tmp_path, [1.0, 2.0, 3.0, 4.0]))
     assert set(table.raw_inputs(np.arange(2))) == {"numeric"}
-    table = read_table(one_column(tmp_path, ["a", "b", "a", "b"], role="categorical"))
+    table = read_table(one_column(tmp_path, ["a", "b", "a", "b"], CATEGORICAL))
     assert set(table.raw_inputs(np.arange(2))) == {"categorical"}
 
 

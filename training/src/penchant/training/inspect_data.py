@@ -1,5 +1,8 @@
 """The verb `penchant inspect data`: show what a recipe would read, before anything is trained."""
 
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
@@ -7,7 +10,7 @@ from rich.text import Text
 from penchant.training.profile import ColumnProfile, TableProfile, profile_table
 from penchant.training.recipe import Recipe
 
-_LONGEST_EXAMPLE = 24
+_LONGEST_EXAMPLE: Final = 16
 
 
 def inspect_data(recipe: Recipe) -> None:
@@ -54,14 +57,20 @@ def render_profile(profile: TableProfile) -> RenderableType:
 
 
 def _columns(profile: TableProfile) -> Grid:
-    grid = Grid("column", "role", "type", title="Columns", title_justify="left")
+    grid = Grid(title="Columns", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    notes = [_note(column, profile.num_rows) for column in profile.columns]
+    # In a narrow terminal examples and types give way, numbers never do.
+    grid.add_column("column", no_wrap=True)
+    grid.add_column("role", no_wrap=True)
+    grid.add_column("type")
     for title in ("missing", "distinct"):
-        grid.add_column(title, justify="right")
-    grid.add_column("example", no_wrap=True)
+        grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("example")
     for goal in profile.goals:
-        grid.add_column(f"AUC alone: {goal.name}", justify="right")
-    grid.add_column("note")
-    for column in profile.columns:
+        grid.add_column(f"AUC for\n{goal.name}", justify="right", no_wrap=True)
+    if any(notes):
+        grid.add_column("note")
+    for column, note in zip(profile.columns, notes, strict=True):
         example = column.example[:_LONGEST_EXAMPLE]
         grid.add_row(
             *(Text(text) for text in (column.name, column.role, column.kind)),
@@ -69,7 +78,7 @@ def _columns(profile: TableProfile) -> Grid:
             f"{column.distinct:,}",
             Text(example + "…" * (example != column.example)),
             *(f"{auc:.3f}" for auc in column.auc),
-            _note(column, profile.num_rows),
+            *([note] if any(notes) else []),
             style="red" if column.is_suspect else None,
         )
     return grid
@@ -88,7 +97,7 @@ def _note(column: ColumnProfile, num_rows: int) -> str:
 
 
 def _goals(profile: TableProfile) -> Grid:
-    grid = Grid("goal", "column", title="Goals", title_justify="left")
+    grid = Grid("goal", "column", title="Goals", title_justify="left", box=SIMPLE_HEAD)
     for title in ("reached", "not reached", "not observed", "share reached"):
         grid.add_column(title, justify="right")
     for goal in profile.goals:

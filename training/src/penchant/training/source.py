@@ -130,7 +130,7 @@ def _open_database(source: TableSource) -> Source:
 
 
 def _with_truth_values(table: pa.Table) -> pa.Table:
-    """The table with text that is nothing but true and false as truth values, as pandas reads it."""
+    """The table with text that is only true and false as truth values, as pandas reads it."""
     for place, field in enumerate(table.schema):
         if not pa.types.is_string(field.type):
             continue
