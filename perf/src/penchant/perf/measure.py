@@ -269,8 +269,9 @@ def _threads(served: ServedModel) -> int:
 def _protocol(bench: Bench) -> str:
     effort = bench.effort
     return (
-        "closed loop of perf_analyzer over gRPC on loopback with the package's golden rows; median "
-        f"over {effort.rounds} round(s) of floor, model and in-process run in turn; three windows of "
-        f"{effort.window_ms} ms a run; {bench.threads} ONNX Runtime threads in server and process; "
+        "closed loop of perf_analyzer over gRPC on loopback with the package's golden rows; "
+        f"median over {effort.rounds} rounds of floor, model and in-process run in turn; three "
+        f"windows of {effort.window_ms} ms a run; {bench.threads} ONNX Runtime threads in server "
+        "and process; "
         "ceiling: the better of one caller with these threads and one single-threaded caller a core"
     )
