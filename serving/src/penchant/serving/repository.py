@@ -57,6 +57,8 @@ class ServedModel:
     """The package's version, which every answer carries."""
     instances: int
     """Python processes that serve it."""
+    outputs: tuple[str, ...]
+    """Names of the outputs that it offers."""
     contract: Contract
     """Its wire contract."""
     folder: Path
@@ -97,6 +99,19 @@ class Repository:
         """Names of the models that have a config, sorted."""
         return sorted(path.parent.name for path in self.folder.glob(f"*/{CONFIG}"))
 
+    def is_published(self, model: str) -> bool:
+        """Whether penchant wrote the model's config, rather than somebody else."""
+        path = self.folder / model / CONFIG
+        return path.is_file() and f'"{VERSION_PARAMETER}"' in path.read_text(encoding="utf-8")
+
+    def stamp(self, model: str) -> tuple[int, int] | None:
+        """Changes whenever the model's config does; None where it has none."""
+        try:
+            status = (self.folder / model / CONFIG).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino
+
     def served(self, model: str) -> ServedModel:
         """What the model's config says.
 
@@ -112,6 +127,7 @@ class Repository:
                 number=number,
                 package_version=int(config.parameters[VERSION_PARAMETER].string_value),
                 instances=sum(group.count for group in config.instance_group),
+                outputs=tuple(output.name for output in config.output),
                 contract=Contract.from_json(config.parameters[CONTRACT_PARAMETER].string_value),
                 folder=self.folder / model / str(number),
             )

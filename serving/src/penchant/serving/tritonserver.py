@@ -131,9 +131,9 @@ def install_tritonserver() -> str:
     """
     if PYTHON_VERSION not in STUB_NUMPY_SHA256:
         raise ValueError(
-            f"Python: expected one of {', '.join(STUB_NUMPY_SHA256)} for the wheel's Python backend, "
-            f"got {PYTHON_VERSION}; use one of these, or put the tritonserver of Triton's container "
-            "on the PATH"
+            f"Python: expected one of {', '.join(STUB_NUMPY_SHA256)} for the wheel's Python "
+            f"backend, got {PYTHON_VERSION}; use one of these, or put the tritonserver of Triton's "
+            "container on the PATH"
         )
     folder = runtime_folder()
     if not (folder / "pytriton" / "tritonserver" / "bin" / "tritonserver").is_file():

@@ -1,0 +1,146 @@
+"""The canary: a golden row asked of the running server, whose answer is known.
+
+Triton 2.51 stays "ready" when a model's process is dead or hangs, so readiness is an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from penchant.clients.contract import VERSION
+from penchant.serving.golden import check_answers
+from penchant.serving.repository import Repository, ServedModel
+
+NUM_ROWS: Final = 2
+"""Golden rows of one question."""
+QUEUE_MESSAGES: Final = ("Exceeds maximum queue size", "Request timeout expired")
+"""How Triton says that a request waited in vain: the server is busy, not broken."""
+
+
+class CanaryError(Exception):
+    """A model does not answer as it should."""
+
+
+class BusyError(CanaryError):
+    """The queue did not let the canary through."""
+
+
+class Canary:
+    """Questions to one server."""
+
+    def __init__(self, address: str, headers: Mapping[str, str], repository: Repository) -> None:
+        self._client = triton.InferenceServerClient(address)
+        self._headers = dict(headers)
+        self._repository = repository
+        self._questions: dict[str, _Question] = {}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def forget(self, model: str) -> None:
+        """Read the model's config and golden rows anew at the next question."""
+        self._questions.pop(model, None)
+
+    def ask(self, model: str, *, timeout_s: float) -> None:
+        """Ask a golden row of the model and compare every output, the version included.
+
+        A model that penchant did not publish has no golden rows: it need only be ready.
+
+        Raises:
+            BusyError: if the model's queue is full.
+            CanaryError: if there is no answer in time, or a wrong one.
+            ValueError: if the model's config cannot be read.
+        """
+        try:
+            if not self._repository.is_published(model):
+                if not self._client.is_model_ready(model, client_timeout=timeout_s):
+                    raise CanaryError(f"model {model!r} is not ready")
+                return
+            if model not in self._questions:
+                self._questions[model] = _Question(self._repository.served(model))
+            self._questions[model].ask(self._client, timeout_s)
+        except InferenceServerException as error:
+            message = f"model {model!r} does not answer: {error}"
+            if any(text in str(error) for text in QUEUE_MESSAGES):
+                raise BusyError(message) from error
+            raise CanaryError(message) from error
+
+    def num_answered(self, model: str, *, timeout_s: float) -> int:
+        """Requests that the model has answered since it was loaded.
+
+        Raises:
+            CanaryError: if the server does not say.
+        """
+        try:
+            statistics = self._client.get_inference_statistics(
+                model, headers=self._headers, client_timeout=timeout_s
+            )
+        except InferenceServerException as error:
+            raise CanaryError(f"model {model!r} has no statistics: {error}") from error
+        return sum(stat.inference_stats.success.count for stat in statistics.model_stats)
+
+    def states(self, *, timeout_s: float) -> dict[str, tuple[str, str]]:
+        """State and its reason by model, as the server sees it.
+
+        Raises:
+            CanaryError: if the server does not say.
+        """
+        try:
+            index = self._client.get_model_repository_index(
+                headers=self._headers, client_timeout=timeout_s
+            )
+        except InferenceServerException as error:
+            raise CanaryError(f"the server does not answer: {error}") from error
+        return {model.name: (model.state, model.reason) for model in index.models if model.state}
+
+    def load(self, model: str, *, timeout_s: float) -> None:
+        """Have the server load what the model's config says.
+
+        Raises:
+            CanaryError: if it cannot.
+        """
+        try:
+            self._client.load_model(model, headers=self._headers, client_timeout=timeout_s)
+        except InferenceServerException as error:
+            raise CanaryError(f"model {model!r} does not load: {error}") from error
+
+    def server_version(self, *, timeout_s: float) -> str:
+        """Triton's version."""
+        return str(self._client.get_server_metadata(client_timeout=timeout_s).version)
+
+
+class _Question:
+    def __init__(self, served: ServedModel) -> None:
+        self._served = served
+        self._golden = served.golden().rows(0, NUM_ROWS)
+        self._inputs = []
+        for spec in served.contract.inputs:
+            value = self._golden.inputs[spec.name]
+            value = value.astype(object if spec.dtype == "BYTES" else np.float32)
+            tensor = triton.InferInput(spec.name, value.shape, np_to_triton_dtype(value.dtype))
+            tensor.set_data_from_numpy(value)
+            self._inputs.append(tensor)
+        self._outputs = [triton.InferRequestedOutput(name) for name in served.outputs]
+
+    def ask(self, client: Any, timeout_s: float) -> None:
+        served = self._served
+        result = client.infer(
+            served.name, self._inputs, outputs=self._outputs, client_timeout=timeout_s
+        )
+        answers = {name: result.as_numpy(name) for name in served.outputs}
+        try:
+            check_answers(self._golden, answers)
+        except ValueError as error:
+            raise CanaryError(f"model {served.name!r} answers wrongly: {error}") from error
+        versions = set(answers[VERSION].ravel().tolist()) if VERSION in answers else set()
+        if versions - {served.package_version}:
+            raise CanaryError(
+                f"model {served.name!r}: expected answers of version {served.package_version}, got "
+                f"version {versions.pop()}"
+            )

@@ -1,0 +1,83 @@
+"""Try a package in a throw-away process before anything served depends on it.
+
+A graph that crashes ONNX Runtime, or takes all memory, ends that process and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from penchant.clients.contract import SCORE_OUTPUTS, VERSION
+from penchant.serving.package import ModelPackage
+
+TIMEOUT_S: Final = 300.0
+"""Longest time that a package may take to load and answer its golden rows."""
+BATCH_SIZES: Final = (1, 7, 64)
+"""Sizes of the batches in which the golden rows are tried."""
+
+
+def preflight(package: ModelPackage, *, version: int) -> None:
+    """Fuse, load and answer the golden rows in a process of its own.
+
+    Raises:
+        ValueError: if that process fails; the message holds its reason.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "penchant.serving.preflight",
+        str(package.folder),
+        str(version),
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        reason = done.stderr.strip()[-2000:] or f"it ended with code {done.returncode}"
+    except subprocess.TimeoutExpired:
+        reason = f"it took longer than {TIMEOUT_S:g} s"
+    else:
+        if done.returncode == 0:
+            return
+    raise ValueError(
+        f"version {version} of {package.manifest.name!r} is not published: tried in a process of its "
+        f"own, {reason}; the version served so far stays, train again"
+    )
+
+
+def try_package(package: ModelPackage, version: int) -> None:
+    """What the throw-away process does.
+
+    Raises:
+        ValueError: if an answer differs from the golden one.
+    """
+    from penchant.serving.fuse import fuse
+    from penchant.serving.golden import check_answers
+    from penchant.serving.session import GraphSession
+
+    session = GraphSession(fuse(package, version))
+    golden = package.golden()
+    for size in BATCH_SIZES:
+        for start in range(0, golden.num_rows, size):
+            rows = golden.rows(start, start + size)
+            for outputs in (None, SCORE_OUTPUTS):
+                answers = session.run(rows.inputs, outputs)
+                check_answers(rows, answers)
+                if set(answers[VERSION].ravel().tolist()) != {version}:
+                    raise ValueError(f"version: expected {version}, got {answers[VERSION].ravel()}")
+
+
+if __name__ == "__main__":
+    try:
+        try_package(ModelPackage.open(Path(sys.argv[1])), int(sys.argv[2]))
+    except ValueError as error:
+        sys.exit(str(error))

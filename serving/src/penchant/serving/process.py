@@ -1,0 +1,162 @@
+"""One tritonserver process: started, looked at, stopped; nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from penchant.serving import tritonserver
+from penchant.serving.tritonserver import EXIT_TIMEOUT_S, LOOPBACK, SECRET_HEADER, TritonServer
+
+LOG_NAME: Final = "tritonserver.log"
+LOG_LIMIT_BYTES: Final = 16 << 20
+"""A longer log is set aside at the next start."""
+KILL_AFTER_S: Final = EXIT_TIMEOUT_S + 5.0
+"""Seconds from the request to end until the process is killed."""
+
+_SHM: Final = Path("/dev/shm")
+_SHM_PREFIX: Final = re.compile(r"penchant_(\d+)_")
+_LAUNCHER: Final = Path(__file__).with_name("exec_bound.py")
+_TELLING: Final = re.compile(r"^[EF]\d{4} |error|what\(\)|failed|No such|cannot", re.IGNORECASE)
+
+
+class TritonProcess:
+    """A running tritonserver with a secret of its own."""
+
+    def __init__(
+        self,
+        server: TritonServer,
+        repository: Path,
+        *,
+        models: tuple[str, ...],
+        ports: tuple[int, int],
+        home: Path,
+    ) -> None:
+        """Start it; it is not ready yet.
+
+        Args:
+            server: what to start.
+            repository: where the models are.
+            models: which of them to load.
+            ports: of gRPC and of the metrics.
+            home: folder for the log and for a backends folder with this Python's stub.
+        """
+        sweep_shared_memory()
+        self.secret = secrets.token_hex(16)
+        self._shm_prefix = f"penchant_{os.getpid()}_{secrets.token_hex(4)}_"
+        launch = tritonserver.Launch(
+            repository=repository,
+            models=models,
+            backends=tritonserver.make_backends(server, home / "tools"),
+            grpc_port=ports[0],
+            metrics_port=ports[1],
+            secret=self.secret,
+            shm_prefix=self._shm_prefix,
+        )
+        self.log = _open_log(home / "logs")
+        self._log_start = self.log.stat().st_size
+        command = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *tritonserver.command_line(server, launch)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=tritonserver.environment(server),
+                cwd=tritonserver.working_folder(server, home),
+                # A terminal's Ctrl-C is for the supervisor, which lets the server drain.
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id of tritonserver."""
+        return self._process.pid
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Request headers that open the restricted protocols."""
+        return {SECRET_HEADER: self.secret}
+
+    def exit_code(self) -> int | None:
+        """Code it ended with, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def stop(self) -> int:
+        """Let it finish the requests it has taken, then end; killed when that takes too long."""
+        if self.exit_code() is None:
+            self._process.send_signal(signal.SIGTERM)
+            # A stopped process would not hear the request.
+            self._process.send_signal(signal.SIGCONT)
+        try:
+            code = self._process.wait(KILL_AFTER_S)
+        except subprocess.TimeoutExpired:
+            return self.kill()
+        self._clean_up()
+        return code
+
+    def kill(self) -> int:
+        """End it and its model processes at once."""
+        self._process.kill()
+        code = self._process.wait()
+        self._clean_up()
+        return code
+
+    def last_words(self, num_lines: int = 8) -> str:
+        """The log lines since the start that tell most about a failure."""
+        with self.log.open(encoding="utf-8", errors="replace") as file:
+            file.seek(self._log_start)
+            lines = [line.rstrip()[:600] for line in file if line.strip()]
+        telling = deque((line for line in lines if _TELLING.search(line)), num_lines)
+        return "\n".join(telling or lines[-num_lines:])
+
+    def _clean_up(self) -> None:
+        """End model processes that hang, and remove the server's shared memory."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        for path in _SHM.glob(f"{self._shm_prefix}*"):
+            path.unlink(missing_ok=True)
+
+
+def free_port(port: int, name: str) -> int:
+    """The port, or any free one for 0.
+
+    Raises:
+        ValueError: if something else listens there.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except (OSError, OverflowError) as error:
+            raise ValueError(
+                f"{name}: expected a free port of {LOOPBACK}, got {port}: {error}; stop what "
+                "listens there, or choose another port, 0 for any"
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def sweep_shared_memory() -> None:
+    """Remove what servers of supervisors that are gone have left in shared memory."""
+    for path in _SHM.glob("penchant_*"):
+        owner = _SHM_PREFIX.match(path.name)
+        if owner and not Path("/proc", owner[1]).exists():
+            path.unlink(missing_ok=True)
+
+
+def _open_log(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / LOG_NAME
+    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".old.log"))
+    log.touch()
+    return log
