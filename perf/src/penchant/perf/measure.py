@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from penchant.serving.supervisor import running_server
 from rich.console import Console
 from rich.progress import Progress
 
@@ -31,10 +30,13 @@ from penchant.perf.perf_analyzer import Load, PerfAnalyzer, find_perf_analyzer, 
 from penchant.perf.report import Comparison, PerfReport
 from penchant.serving.model_config import THREADS_PARAMETER
 from penchant.serving.repository import Repository, ServedModel
+from penchant.serving.supervisor import Watch, running_server
 
 BATCH_SIZE: Final = 64
 """Rows of a large request."""
 MANY_CALLERS: Final = 8
+QUIET_S: Final = 3600.0
+"""The supervisor's canaries stay away for as long as anyone measures."""
 BATCH_CALLERS: Final = (2, 4, 8)
 """Callers that are tried for large requests; the number with the highest throughput is kept."""
 
@@ -169,7 +171,9 @@ def measure(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penchant-perf-")))
         floor = copy_model(served, folder / "model_repository", outputs=outputs)
         write_input_data(folder / "rows.json", served.contract, served.golden().inputs)
-        server = stack.enter_context(running_server(folder / "model_repository"))
+        server = stack.enter_context(
+            running_server(folder / "model_repository", watch=Watch(canary_every_s=QUIET_S))
+        )
         progress.remove_task(starting)
         bench = Bench(
             analyzer=analyzer,
