@@ -1,0 +1,42 @@
+"""Golden rows for perf_analyzer keep every value as it is on the wire."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+from tritonclient.utils import deserialize_bytes_tensor
+
+from penchant.clients.contract import Contract, MultiValued
+from penchant.perf.input_data import write_input_data
+
+CONTRACT = Contract(
+    model="tiny",
+    goals=("purchase",),
+    numeric=("age", "basket"),
+    categorical=("channel",),
+    multi_valued=(MultiValued(name="interests", max_values=2),),
+)
+INPUTS = {
+    "numeric": np.array([[1.5, np.nan], [np.inf, -0.0], [1e-40, 3.0]], np.float32),
+    "categorical": np.array([["متجر"], [""], ["kočka 🇨🇿"]]),
+    "multi_interests": np.array([["a", ""], ["", ""], ["x" * 300, "ب"]], dtype=object),
+}
+
+
+def test_every_row_is_a_step_with_its_bytes_on_the_wire(tmp_path: Path) -> None:
+    write_input_data(tmp_path / "rows.json", CONTRACT, INPUTS)
+
+    steps = json.loads((tmp_path / "rows.json").read_text())["data"]
+    assert len(steps) == 3
+    for row, step in enumerate(steps):
+        raw = {name: base64.b64decode(entry["content"]["b64"]) for name, entry in step.items()}
+        np.testing.assert_array_equal(
+            np.frombuffer(raw["numeric"], "<f4").view(np.int32),
+            INPUTS["numeric"][row].view(np.int32),
+        )
+        for name in ("categorical", "multi_interests"):
+            texts = [text.decode() for text in deserialize_bytes_tensor(raw[name])]
+            assert texts == INPUTS[name][row].tolist()
