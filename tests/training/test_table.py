@@ -104,6 +104,13 @@ def test_numbers_come_from_any_type_that_holds_them(
     np.testing.assert_array_equal(table.numeric[:, 0], np.array(expected, dtype=np.float32))
 
 
+def test_spaces_in_lists_are_kept_as_callers_send_them(tmp_path: Path) -> None:
+    rows = {"x": [[" a"], ["a "]], "bought": [0, 1]}
+    columns = Columns(multi_valued=(MultiValuedColumn(name="x", max_values=1),))
+    table = read_table(shop_recipe(tmp_path, rows, columns=columns, goals=GOALS))
+    assert table.raw_inputs(np.arange(2))["multi_x"].tolist() == [[" a"], ["a "]]
+
+
 @pytest.mark.parametrize("as_lists", [True, False])
 def test_multi_valued_columns_are_padded_and_cut(tmp_path: Path, as_lists: bool) -> None:
     values = [["a", "b"], [], None, ["c", "", "a", "b", "d"]]

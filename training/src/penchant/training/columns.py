@@ -88,7 +88,8 @@ def read_multi_valued(column: pa.ChunkedArray, config: MultiValuedColumn) -> Cod
     column = _plain(column)
     if pa.types.is_null(column.type):
         column = column.cast(pa.string())
-    if _is_text(column.type):
+    is_text = _is_text(column.type)
+    if is_text:
         column = pc.split_pattern(column, config.separator)
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)) or pa.types.is_nested(
@@ -100,7 +101,7 @@ def read_multi_valued(column: pa.ChunkedArray, config: MultiValuedColumn) -> Cod
         )
     row = pc.list_parent_indices(column).to_numpy().astype(np.int64)
     values = pc.list_flatten(column)
-    if _is_text(values.type):
+    if is_text:  # spaces around a separator; what a list holds is what callers send
         values = pc.utf8_trim_whitespace(values)
     code, texts = _encode(values)
     row, code = row[code > 0], code[code > 0]

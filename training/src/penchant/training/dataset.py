@@ -25,8 +25,8 @@ from penchant.training.encoder import CODE_PREFIX
 from penchant.training.propensity_net import Batch
 from penchant.training.table import Table
 
-ENCODE_ROWS: Final = 8192
-"""Rows encoded at a time."""
+ENCODE_ROWS: Final = 1024
+"""Rows encoded at a time: the grid of positions holds 32 numbers for each value of a row."""
 VALIDATION_ROWS: Final = 4096
 """Rows of a validation batch, in which no gradients are kept."""
 

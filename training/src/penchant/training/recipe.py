@@ -274,7 +274,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """The recipe as indented JSON, which :func:`read_recipe` reads back."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str)
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -300,7 +300,8 @@ def recipe_fingerprint(recipe: Recipe) -> str:
     content = asdict(recipe)
     if recipe.table.path is not None:
         content["table"]["path"] = Path(recipe.table.path).name
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def shipped_recipe(name: str) -> Path:
