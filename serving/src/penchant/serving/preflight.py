@@ -49,8 +49,8 @@ def preflight(package: ModelPackage, *, version: int) -> None:
         if done.returncode == 0:
             return
     raise ValueError(
-        f"version {version} of {package.manifest.name!r} is not published: tried in a process of its "
-        f"own, {reason}; the version served so far stays, train again"
+        f"version {version} of {package.manifest.name!r} is not published: tried in a process of "
+        f"its own, {reason}; the version served so far stays, train again"
     )
 
 

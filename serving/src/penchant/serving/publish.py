@@ -23,8 +23,8 @@ def publish(
 ) -> str:
     """Publish a registered version; a running ``penchant serve`` takes it up within seconds.
 
-    The version is checked file by file and tried in a process of its own first. Until all is in place the
-    version served so far stays.
+    The version is checked file by file and tried in a process of its own first. Until all is in
+    place the version served so far stays.
 
     Args:
         model: registered model.
@@ -46,8 +46,8 @@ def publish(
         chosen = registry.newest(model) if version is None else version
         if chosen is None:
             raise ValueError(
-                f"model: expected a registered model, got {model!r}, of which there is no version in "
-                f"{registry.tracking_uri}; `penchant train propensity` registers one"
+                f"model: expected a registered model, got {model!r}, of which there is no version "
+                f"in {registry.tracking_uri}; `penchant train propensity` registers one"
             )
         package = registry.fetch(model, chosen, Path(temporary))
         preflight(package, version=chosen)

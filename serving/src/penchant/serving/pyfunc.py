@@ -1,4 +1,4 @@
-"""What ``mlflow.pyfunc.load_model`` gives for a registered package: the endpoint's numbers, in process."""
+"""What ``mlflow.pyfunc.load_model`` gives for a package: the endpoint's numbers, in process."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ class PropensityModel:
 
 
 def _load_pyfunc(data_path: str) -> PropensityModel:
-    """MLflow's entry: open the package that lies at ``data_path``, or in the one folder there."""
+    """MLflow's entry: open the package that lies at ``data_path``."""
     return PropensityModel(ModelPackage.open(Path(data_path)))

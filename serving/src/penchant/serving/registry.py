@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -32,6 +33,16 @@ CONNECT_TIMEOUT_S: Final = 3.0
 _PACKAGE_TAG: Final = "penchant.created_at"
 _REQUIREMENTS: Final = ("penchant[serving]",)
 _NOISY_LOGGERS: Final = ("mlflow", "alembic")
+_MLFLOW_WARNINGS: Final = (
+    (DeprecationWarning, ".*noload"),
+    (UserWarning, ".*Any type hint is inferred as AnyType"),
+    (UserWarning, ".*An input example was not provided"),
+)
+"""What MLflow warns of that no user of penchant could mend: its own code, and an example that it
+would only use to check a signature made from the contract."""
+_QUIET: Final = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""For the first call alone: by default MLflow retries for minutes."""
 
 
 class Registry:
@@ -59,16 +70,16 @@ class Registry:
         Raises:
             ValueError: if the store cannot be reached or opened; known within a few seconds.
         """
-        from mlflow import set_registry_uri, set_tracking_uri
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         _check_reachable(self.tracking_uri)
+        with _quiet_mlflow():
+            from mlflow import set_registry_uri, set_tracking_uri
+            from mlflow.exceptions import MlflowException
+            from sqlalchemy.exc import SQLAlchemyError
         try:
             if self.is_local:
                 self.home.folder.mkdir(parents=True, exist_ok=True)
                 self.home.mlflow_artifacts.mkdir(exist_ok=True)
-            with _quiet_mlflow():
+            with _quiet_mlflow(), _variables(_IMPATIENT):
                 set_tracking_uri(self.tracking_uri)
                 set_registry_uri(self.tracking_uri)
                 self._client().search_experiments(max_results=1)
@@ -103,11 +114,12 @@ class Registry:
         Raises:
             ValueError: if MLflow refuses.
         """
-        import mlflow.pyfunc
-        from mlflow.exceptions import MlflowException
-        from mlflow.models import Model
+        with _quiet_mlflow():
+            import mlflow.pyfunc
+            from mlflow.exceptions import MlflowException
+            from mlflow.models import Model
 
-        from penchant.serving.signature import model_signature
+            from penchant.serving.signature import model_signature
 
         name = package.manifest.name
         try:
@@ -122,7 +134,15 @@ class Registry:
                     pip_requirements=list(_REQUIREMENTS),
                     signature=model_signature(package.contract),
                     metadata={"contract": package.contract.to_json()},
-                    registered_model_name=name,
+                )
+                client = self._client()
+                if not client.search_registered_models(f"name = '{name}'"):
+                    client.create_registered_model(name)
+                registered = client.create_model_version(
+                    name,
+                    source=f"models:/{info.model_id}",
+                    run_id=run_id,
+                    model_id=info.model_id,
                     tags={_PACKAGE_TAG: package.manifest.created_at, **(tags or {})},
                 )
         except MlflowException as error:
@@ -130,7 +150,7 @@ class Registry:
                 f"registering {name!r} in {self.tracking_uri}: MLflow refused: {error}; check the "
                 "run id and the store, then register again"
             ) from error
-        return int(info.registered_model_version)
+        return int(registered.version)
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version.
@@ -229,17 +249,28 @@ def _quiet_mlflow() -> Iterator[None]:
     """Keep MLflow's progress bars and announcements off the terminal; warnings and errors stay."""
     loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
     levels = [logger.level for logger in loggers]
-    variable = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
-    progress = os.environ.get(variable)
-    os.environ[variable] = "false"
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings(), _variables(_QUIET):
+            for category, message in _MLFLOW_WARNINGS:
+                warnings.filterwarnings("ignore", message=message, category=category)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-        if progress is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = progress
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the time of a block: MLflow reads its settings from there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

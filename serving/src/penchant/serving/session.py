@@ -41,7 +41,7 @@ class GraphSession:
     def run(
         self, inputs: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> Tensors:
-        """Compute the outputs (B, …), all or those named, for raw inputs (B, …); text is ``<U`` or objects."""
+        """Compute outputs (B, …), all or those named, for raw inputs (B, …); text is ``str``."""
         names = list(outputs or self.outputs)
         feed = {
             name: value.astype(object) if value.dtype.kind == "U" else value

@@ -13,19 +13,15 @@ if TYPE_CHECKING:
 def model_signature(contract: Contract) -> ModelSignature:
     """Signature of ``predict``: one column a feature in, one column a number out.
 
-    Every column may be missing. Categories are not typed: a user's table holds numbers, truth
-    values and text alike, and the model takes them all.
+    Columns in are not typed: a user's table holds numbers, truth values and text alike, and the
+    model takes them all, as the endpoint's clients do.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(DataType.double, name, required=False) for name in contract.numeric
-    ]
-    others = (*contract.categorical, *(column.name for column in contract.multi_valued))
     any_type = AnyType()  # type: ignore[no-untyped-call]  # MLflow leaves its constructor untyped
-    inputs += [ColSpec(any_type, name, required=False) for name in others]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(any_type, name) for name in contract.features]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.float, name) for name in score_columns(contract)
     ]
