@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from penchant.serving.registry import Registry
+from penchant.training.fit import FittedPropensity
 from penchant.training.recipe import Recipe
 
 LIBRARIES: Final = (
@@ -55,11 +57,11 @@ def environment() -> str:
 
 
 @contextmanager
-def tracked_run(tracking_uri: str, *, run_id: str | None, name: str) -> Iterator[str]:
+def tracked_run(registry: Registry, *, run_id: str | None, name: str) -> Iterator[str]:
     """An MLflow run that ends as FINISHED, or FAILED where the body raises.
 
     Args:
-        tracking_uri: The MLflow store.
+        registry: The connected MLflow store.
         run_id: Run to go on with; a new one when None.
         name: Name of a new run.
 
@@ -68,7 +70,7 @@ def tracked_run(tracking_uri: str, *, run_id: str | None, name: str) -> Iterator
     """
     import mlflow
 
-    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_experiment(experiment_id=registry.experiment(EXPERIMENT))
     with mlflow.start_run(run_id=run_id, run_name=None if run_id else name) as run:
         yield run.info.run_id
 
@@ -92,6 +94,23 @@ def log_recipe(recipe: Recipe, *, data_fingerprint: str) -> None:
     )
     mlflow.log_dict(library_versions(), "libraries.json")
     mlflow.log_text(environment(), "environment.txt")
+
+
+def log_fit(fitted: FittedPropensity) -> None:
+    """Log how long the fit took and its losses by epoch."""
+    import mlflow
+
+    mlflow.log_metrics({"fit/epochs": fitted.epochs, "fit/seconds": fitted.fit_s})
+    for epoch, losses in enumerate(fitted.losses):
+        mlflow.log_metrics(dict(losses), step=epoch)
+
+
+def log_report(folder: Path, metrics: Mapping[str, float]) -> None:
+    """Log the test metrics and every file of the marketer's report."""
+    import mlflow
+
+    mlflow.log_metrics(dict(metrics))
+    mlflow.log_artifacts(str(folder), artifact_path="report")
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

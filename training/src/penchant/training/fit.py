@@ -1,0 +1,247 @@
+"""The one way from a table and a recipe to a fitted, calibrated, explainable model.
+
+Letters: N rows asked for, G goals, F features.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from penchant.training.calibration import fit_calibration
+from penchant.training.dataset import (
+    ENCODE_ROWS,
+    EncodedDataset,
+    PropensityDataModule,
+    encode_part,
+)
+from penchant.training.encoder import compile_encoder
+from penchant.training.features import Features, fit_features
+from penchant.training.propensity_module import PropensityModule
+from penchant.training.propensity_net import Batch, PropensityNet
+from penchant.training.recipe import Recipe
+from penchant.training.served_propensity import ServedPropensity, mean_embedding
+from penchant.training.split import Parts
+from penchant.training.table import Table
+
+MONITOR: Final = "validation/logloss"
+ENCODER_FILE: Final = "encode.onnx"
+GRADIENT_CLIP: Final = 1.0
+"""Largest norm of a step's gradient; `trainer.gradient_clip_val` in the recipe overrides it."""
+CHECKPOINTS: Final = "checkpoints"
+LAST_CHECKPOINT: Final = "last.ckpt"
+EXPLAIN_ROWS: Final = 512
+"""Rows explained at once: each row is scored again for 2F coalitions of features."""
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedPropensity:
+    """A fitted model with the feature graph that encodes its rows."""
+
+    features: Features
+    encoder: Path
+    """The feature graph, ``encode.onnx``."""
+    served: ServedPropensity
+    """The network with its calibration and reasons, on the CPU, in evaluation mode."""
+    epochs: int
+    """Epochs trained before early stopping."""
+    fit_s: float
+    """Seconds spent in the training loop."""
+    losses: tuple[Mapping[str, float], ...]
+    """Of each epoch: the logged losses by name."""
+
+    def predict(self, table: Table, rows: Rows) -> Floats:
+        """Calibrated propensities (N, G) of rows of the table."""
+        return self.answer(table, rows, explain=False)["propensity"]
+
+    def explain(self, table: Table, rows: Rows) -> tuple[Floats, Floats]:
+        """Base (N, G) and reasons (N, G, F) in logit space; they sum to the score's logit."""
+        answer = self.answer(table, rows, explain=True)
+        return answer["base"], answer["reason"]
+
+    def answer(self, table: Table, rows: Rows, *, explain: bool) -> dict[str, Floats]:
+        """``propensity`` of rows in PyTorch, with ``explain`` also ``reason`` and ``base``."""
+        encoded = encode_part(self.encoder, table, rows, None)
+        with torch.inference_mode():
+            chunks = [
+                self._answer_chunk(encoded, index, explain=explain)
+                for index in np.array_split(np.arange(len(rows)), -(-len(rows) // EXPLAIN_ROWS))
+            ]
+        return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+    def _answer_chunk(
+        self, encoded: EncodedDataset, index: Rows, *, explain: bool
+    ) -> dict[str, Floats]:
+        batch = encoded.batch(index)
+        inputs = (batch.position, batch.missing, batch.category, batch.multi)
+        if not explain:
+            return {"propensity": self.served.propensity(*inputs).numpy()}
+        propensity, reason, base = self.served(*inputs)
+        return {"propensity": propensity.numpy(), "reason": reason.numpy(), "base": base.numpy()}
+
+
+class LossHistory(Callback):
+    """Keeps the losses that the module logs at each epoch's end."""
+
+    def __init__(self) -> None:
+        """Begin with no epoch."""
+        self.losses: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep this epoch's losses."""
+        self.losses.append({k: float(v) for k, v in trainer.callback_metrics.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
+        return {"losses": self.losses}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the epochs of an interrupted run."""
+        self.losses = state_dict["losses"]
+
+
+def fit_propensity(
+    table: Table,
+    parts: Parts,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> FittedPropensity:
+    """Fit features and network on the training rows, calibrate on rows that neither saw.
+
+    Args:
+        table: What the recipe read.
+        parts: Row numbers for training, early stopping, calibration and test.
+        recipe: What to fit and how.
+        folder: Where encoded columns, checkpoints and ``encode.onnx`` go; made if it is missing.
+        resume: Go on from the last checkpoint in ``folder``, where there is one.
+        callbacks: More Lightning callbacks, a progress bar for instance.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pl.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    features = fit_features(table, parts.train, recipe.features)
+    encoder = folder / ENCODER_FILE
+    compile_encoder(features, encoder)
+    data = _data_module(table, parts, recipe, folder=folder)
+    net = PropensityNet(features.sizes, num_goals=len(recipe.goals), config=recipe.network)
+    started = time.perf_counter()
+    history = LossHistory()
+    net, epochs = _train(
+        PropensityModule(net, recipe.fit),
+        data,
+        recipe,
+        folder=folder,
+        resume=resume,
+        callbacks=[history, *callbacks],
+    )
+    fit_s = time.perf_counter() - started
+    served = calibrated(net, data.train, encode_part(encoder, table, parts.calibration, None))
+    return FittedPropensity(
+        features=features,
+        encoder=encoder,
+        served=served,
+        epochs=epochs,
+        fit_s=fit_s,
+        losses=tuple(history.losses),
+    )
+
+
+def calibrated(
+    net: PropensityNet, train: EncodedDataset, calibration: EncodedDataset
+) -> ServedPropensity:
+    """Fold into the net a calibration, and the average visitor whom reasons compare with."""
+    everything = calibration.batch(slice(None))
+    with torch.inference_mode():
+        logits = net(everything.position, everything.missing, everything.category, everything.multi)
+    return ServedPropensity(
+        net,
+        calibration=fit_calibration(logits, everything.label),
+        reference=mean_embedding(net, _chunks(train)),
+    )
+
+
+def _chunks(dataset: EncodedDataset) -> Iterator[Batch]:
+    for start in range(0, len(dataset), ENCODE_ROWS):
+        yield dataset.batch(slice(start, start + ENCODE_ROWS))
+
+
+def _data_module(
+    table: Table, parts: Parts, recipe: Recipe, *, folder: Path
+) -> PropensityDataModule:
+    encoder = folder / ENCODER_FILE
+    return PropensityDataModule(
+        encode_part(encoder, table, parts.train, folder / "train"),
+        encode_part(encoder, table, parts.validation, folder / "validation"),
+        batch_size=recipe.fit.batch_size,
+        seed=recipe.fit.seed,
+    )
+
+
+def _train(
+    module: PropensityModule,
+    data: PropensityDataModule,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    resume: bool,
+    callbacks: Sequence[Callback],
+) -> tuple[PropensityNet, int]:
+    """Train until early stopping; return the net with the best weights, and the epochs."""
+    checkpoint = ModelCheckpoint(
+        dirpath=folder / CHECKPOINTS,
+        filename="best",
+        monitor=MONITOR,
+        save_last=True,
+        enable_version_counter=False,
+    )
+    stopping = EarlyStopping(MONITOR, patience=recipe.fit.patience)
+    options: dict[str, Any] = {
+        "max_epochs": recipe.fit.max_epochs,
+        "gradient_clip_val": GRADIENT_CLIP,
+        "num_sanity_val_steps": 0,
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "default_root_dir": folder,
+    }
+    last = folder / CHECKPOINTS / LAST_CHECKPOINT
+    with _quiet_lightning():
+        trainer = pl.Trainer(
+            **(options | recipe.trainer), callbacks=[checkpoint, stopping, *callbacks]
+        )
+        trainer.fit(module, data, ckpt_path=last if resume and last.exists() else None)
+    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
+    return module.averaged.cpu().eval(), trainer.current_epoch
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's announcements (devices, tips) and its own deprecations off the terminal."""
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Lightning 2.6 walks batches with a class that torch 2.13 is about to drop.
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,64 @@
+"""Progress of a fit on the terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+class FitProgress(Callback):
+    """One line that shows the epoch and the best validation loss so far; use it as a context."""
+
+    def __init__(self, console: Console, *, title: str, monitor: str) -> None:
+        """Draw nothing yet.
+
+        Args:
+            console: Where the line is drawn.
+            title: What is being fitted.
+            monitor: Name of the logged loss that early stopping watches.
+        """
+        self._monitor = monitor
+        self._best = float("inf")
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task(title, total=None, loss="")
+
+    def __enter__(self) -> FitProgress:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Draw the last state and stop."""
+        self._progress.stop()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show how many epochs there may be, and how many are done where the fit was resumed."""
+        self._progress.update(self._task, total=trainer.max_epochs, completed=trainer.current_epoch)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the epoch just finished and the best loss."""
+        if trainer.sanity_checking or self._monitor not in trainer.callback_metrics:
+            return
+        self._best = min(self._best, float(trainer.callback_metrics[self._monitor]))
+        self._progress.update(
+            self._task,
+            completed=trainer.current_epoch + 1,
+            loss=f"best validation logloss {self._best:.4f}",
+        )
