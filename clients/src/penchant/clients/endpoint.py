@@ -82,9 +82,9 @@ class Endpoint:
                 scores, versions = yield from self._attempt(rows, known.contract, reasons, deadline)
                 if versions <= known.versions:
                     return scores
-            except (InvalidRequest, InvalidAnswer) as refused:
+            except (InvalidRequest, ServerError) as refused:
                 error = refused
-            # A version not met before, or a refusal: perhaps the contract is another one by now,
+            # A version not met before, or a failure: perhaps the contract is another one by now,
             # be it only in the order of its columns.
             fresh = yield from self._read_again(deadline, error)
             if fresh.contract == known.contract:
