@@ -109,8 +109,7 @@ def category_shares(evaluation: Evaluation, goal: GoalEvaluation) -> list[Catego
     top = _best_tenth(goal.score)
     found = []
     for feature in (*evaluation.categorical, *evaluation.multi_valued):
-        values = evaluation.values(feature)[goal.rows].astype(str)
-        values = values.reshape(len(values), -1)
+        values = _slots(evaluation.values(feature)[goal.rows])
         names, count = np.unique(values[top], return_counts=True)
         most = np.argsort(-count, kind="stable")[:MOST_CATEGORIES]
         for value in names[most[count[most] >= LEAST_ROWS]]:
@@ -262,7 +261,7 @@ def _edges(known: Floats) -> Floats:
 
 def _category_effects(values: NDArray[Any], reason: Floats) -> list[Effect]:
     """Mean reason of the most frequent values, the highest first."""
-    columns = values.reshape(len(values), -1).astype(str)
+    columns = _slots(values)
     names, count = np.unique(columns[columns != ""], return_counts=True)
     most = names[np.argsort(-count, kind="stable")[:MOST_GROUPS]]
     found = [_effect(str(name), reason[(columns == name).any(axis=1)]) for name in most]
@@ -270,6 +269,12 @@ def _category_effects(values: NDArray[Any], reason: Floats) -> list[Effect]:
     if missing.any():
         found.append(_effect(MISSING, reason[missing]))
     return sorted(found, key=lambda effect: -effect.mean_reason)
+
+
+def _slots(values: NDArray[Any]) -> NDArray[np.str_]:
+    """Texts of a categorical (n,) or multi-valued (n, l) feature as (n, l)."""
+    texts = values.astype(str)
+    return texts if texts.ndim == 2 else texts[:, None]
 
 
 def _effect(values: str, reason: Floats) -> Effect:

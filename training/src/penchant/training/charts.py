@@ -51,9 +51,10 @@ def gain_chart(deciles: dict[str, list[Decile]], *, goal: str) -> str:
         figure, axes = _canvas(height=3.9)
         looks = [(BLUE, "-", 3.5), (ORANGE, "--", 1.5), (INK, "-.", 1.2)]
         for (model, parts), (color, line, width) in zip(deciles.items(), looks, strict=False):
-            rows = np.cumsum([0, *(part.rows for part in parts)]) / sum(p.rows for p in parts)
+            rows = np.cumsum([0, *(part.rows for part in parts)])
             gain = [0.0, *(part.gain for part in parts)]
-            axes.plot(rows, gain, color=color, linestyle=line, lw=width, label=_cut(model))
+            share = rows / max(1, rows[-1])
+            axes.plot(share, gain, color=color, linestyle=line, lw=width, label=_cut(model))
         axes.plot([0, 1], [0, 1], color=GREY, ls=":", label="in random order")
         axes.set(xlabel="visitors contacted, best scores first", ylabel=_cut(f"{goal} reached"))
         axes.legend(loc="lower right")
@@ -128,8 +129,9 @@ def effect_chart(driver: Driver) -> str:
 
 
 def standalone(svg: str) -> str:
-    """The same chart as a file of its own."""
-    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" color="#222" ', 1)
+    """The same chart as a file of its own, dark on white."""
+    head = '<svg xmlns="http://www.w3.org/2000/svg" style="color:#222;background:#fff" '
+    return svg.replace("<svg ", head, 1)
 
 
 def _style() -> AbstractContextManager[None]:

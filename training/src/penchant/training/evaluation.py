@@ -107,6 +107,23 @@ class Evaluation:
             if not math.isnan(value)
         }
 
+    def all_metrics(self) -> dict[str, float]:
+        """What a training run logs: metrics of every model, lift and gain of its deciles.
+
+        The network's are named ``<goal>/<metric>``, those of the others
+        ``<model>/<goal>/<metric>``; a decile's are ``lift_1`` and ``gain_1`` to ``_10``.
+        """
+        found: dict[str, float] = {}
+        for model in self.propensity:
+            prefix = "" if model == NETWORK else f"{model}/"
+            values = self.model_metrics(model)
+            for goal in self.goals:
+                for part in self.goal(goal).deciles()[model]:
+                    values[f"{goal}/lift_{part.decile}"] = part.lift
+                    values[f"{goal}/gain_{part.decile}"] = part.gain
+            found |= {f"{prefix}{k}": v for k, v in values.items() if not math.isnan(v)}
+        return found
+
     def goal(self, name: str) -> "GoalEvaluation":
         """What is known of one goal, on the rows where it was observed."""
         place = self.goals.index(name)

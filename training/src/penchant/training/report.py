@@ -30,6 +30,7 @@ from penchant.training.charts import (
     gain_chart,
     lift_chart,
     score_chart,
+    standalone,
 )
 from penchant.training.evaluation import NETWORK, Comparison, Evaluation, GoalEvaluation
 from penchant.training.metrics import reliability
@@ -52,7 +53,10 @@ SHOWN_REASONS = 3
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Write ``report.html`` and its tables, ``metrics.json`` and ``deciles.json``.
+    """Write ``report.html``, its tables and, for other pages, its charts.
+
+    Beside the page lie ``metrics.json``, ``deciles.json`` and, for each goal, charts as SVG:
+    ``goal-1-calibration.svg``, ``-gain``, ``-lift``, ``-scores`` and ``-drivers``.
 
     Args:
         evaluation: What is known of the model.
@@ -84,6 +88,11 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     }
     for name, content in tables.items():
         (folder / name).write_text(as_json(content), encoding="utf-8")
+    for section in sections:
+        for name, chart in section["charts"].items():
+            if name != "effects" and chart:
+                file = folder / f"{section['id']}-{name}.svg"
+                file.write_text(standalone(chart), encoding="utf-8")
     path = folder / REPORT_FILE
     path.write_text(html, encoding="utf-8")
     return path
