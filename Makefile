@@ -17,6 +17,7 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
 setup: $(STAMP) ## make .venv with everything, Triton included
+	@echo "Ready: source $(BIN)/activate"
 
 $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c '$(USABLE)' 2>/dev/null || { \
@@ -33,15 +34,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
 	@$(BIN)/penchant install tritonserver
 	@touch $@
-	@echo "Ready: source $(VENV)/bin/activate"
 
-demo: setup ## train, register, publish, serve, score, report
+demo: $(STAMP) ## train, register, publish, serve, score, report
 	@$(BIN)/penchant demo
 
-test: setup ## run the tests
+test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest
 
-check: setup ## lint, formatting, types, import direction
+check: $(STAMP) ## lint, formatting, types, import direction
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
