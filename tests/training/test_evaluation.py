@@ -6,7 +6,6 @@ from tests.training.evaluations import ARABIC, HOSTILE, made_up
 
 from penchant.training.baselines import LIGHTGBM, LOGISTIC
 from penchant.training.evaluation import NETWORK
-from penchant.training.metrics import binary_metrics
 
 
 def test_a_goal_holds_only_rows_where_it_was_observed() -> None:
@@ -32,26 +31,6 @@ def test_values_of_every_kind_of_feature() -> None:
     assert evaluation.values("seconds").dtype == np.float64
     assert evaluation.values(f"device {HOSTILE}").shape == (600,)
     assert evaluation.values(f"interests {ARABIC}").shape == (600, 2)
-
-
-def test_network_metrics_are_named_by_goal() -> None:
-    evaluation = made_up()
-    found = evaluation.network_metrics()
-    wanted = binary_metrics(evaluation.label[:, 1], evaluation.propensity[NETWORK][:, 1])
-    assert found["leave/logloss"] == wanted.logloss
-    assert found["leave/auc"] == 0.5
-    assert "leave/calibration_slope" not in found  # constant scores have none
-
-
-def test_all_metrics_name_the_model_and_hold_the_deciles() -> None:
-    evaluation = made_up()
-    found = evaluation.all_metrics()
-    goal = evaluation.goals[0]
-    lightgbm = evaluation.goal(goal).metrics()[LIGHTGBM]
-    assert found[f"{LIGHTGBM}/{goal}/auc"] == lightgbm.auc
-    assert found[f"{goal}/gain_10"] == pytest.approx(1)
-    assert found[f"{goal}/lift_1"] > found[f"{LOGISTIC}/leave/lift_1"]
-    assert found.items() >= evaluation.network_metrics().items()
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:

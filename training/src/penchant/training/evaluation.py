@@ -6,30 +6,17 @@ Letters: N test rows, E explained rows, G goals, F features.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penchant.clients.contract import CATEGORICAL, MULTI_PREFIX, NUMERIC
-from penchant.training.baselines import fit_baselines, seen_rows
 from penchant.training.bootstrap import Interval, bootstrap, interval
 from penchant.training.metrics import BinaryMetrics, Decile, Floats, binary_metrics, deciles
-from penchant.training.recipe import Recipe
-from penchant.training.split import Parts
-from penchant.training.table import Table
-from penchant.training.tracking import code_revision
-
-if TYPE_CHECKING:
-    from penchant.training.fit import FittedPropensity
 
 NETWORK: Final = "PropensityNet"
 """Name of the deep model among the models of an evaluation."""
-EXPLAINED_ROWS: Final = 2000
-"""Most test rows that are explained: each costs the network 2F more rows."""
 COMPARED: Final = {"auc": 1.0, "average_precision": 1.0, "logloss": -1.0, "brier": -1.0}
 """Metrics with an interval -> 1 where more is better, -1 where less is."""
 
@@ -91,39 +78,6 @@ class Evaluation:
             return np.asarray(self.raw[CATEGORICAL][:, self.categorical.index(feature)])
         return np.asarray(self.raw[MULTI_PREFIX + feature])
 
-    def network_metrics(self) -> dict[str, float]:
-        """The network's metrics by ``<goal>/<metric>``; undefined ones are left out."""
-        return self.model_metrics(NETWORK)
-
-    def model_metrics(self, model: str) -> dict[str, float]:
-        """Metrics of one model by ``<goal>/<metric>``; undefined ones are left out."""
-        scores = self.propensity[model]
-        return {
-            f"{goal}/{metric}": value
-            for place, goal in enumerate(self.goals)
-            for metric, value in binary_metrics(self.label[:, place], scores[:, place])
-            .as_dict()
-            .items()
-            if not math.isnan(value)
-        }
-
-    def all_metrics(self) -> dict[str, float]:
-        """What a training run logs: metrics of every model, lift and gain of its deciles.
-
-        The network's are named ``<goal>/<metric>``, those of the others
-        ``<model>/<goal>/<metric>``; a decile's are ``lift_1`` and ``gain_1`` to ``_10``.
-        """
-        found: dict[str, float] = {}
-        for model in self.propensity:
-            prefix = "" if model == NETWORK else f"{model}/"
-            values = self.model_metrics(model)
-            for goal in self.goals:
-                for part in self.goal(goal).deciles()[model]:
-                    values[f"{goal}/lift_{part.decile}"] = part.lift
-                    values[f"{goal}/gain_{part.decile}"] = part.gain
-            found |= {f"{prefix}{k}": v for k, v in values.items() if not math.isnan(v)}
-        return found
-
     def goal(self, name: str) -> "GoalEvaluation":
         """What is known of one goal, on the rows where it was observed."""
         place = self.goals.index(name)
@@ -141,61 +95,6 @@ class Evaluation:
             explained=at[kept],
             reason=self.reason[kept, place].astype(np.float64),
         )
-
-
-def evaluate_test_rows(
-    fitted: "FittedPropensity", table: Table, parts: Parts, recipe: Recipe
-) -> Evaluation:
-    """Fit the baselines on all rows outside the test part and score the test rows with all models.
-
-    At most `EXPLAINED_ROWS` of the test rows, drawn at random, are explained.
-    """
-    rows = parts.test
-    propensity: dict[str, NDArray[np.floating[Any]]] = {NETWORK: fitted.predict(table, rows)}
-    for name, baseline in fit_baselines(table, parts, seed=recipe.fit.seed).items():
-        propensity[name] = baseline.predict(table, rows)
-    generator = np.random.default_rng(recipe.split.seed)
-    count = min(EXPLAINED_ROWS, len(rows))
-    explained = np.sort(generator.choice(len(rows), count, replace=False))
-    base, reason = fitted.explain(table, rows[explained])
-    columns = recipe.columns
-    return Evaluation(
-        goals=tuple(goal.name for goal in recipe.goals),
-        numeric=columns.numeric,
-        categorical=columns.categorical,
-        multi_valued=tuple(column.name for column in columns.multi_valued),
-        label=table.label[rows],
-        propensity=propensity,
-        raw=table.raw_inputs(rows),
-        explained=explained,
-        base=base,
-        reason=reason,
-        learnt_rows=len(seen_rows(parts)),
-        provenance=_provenance(table, parts, recipe),
-    )
-
-
-def _provenance(table: Table, parts: Parts, recipe: Recipe) -> dict[str, str]:
-    source = recipe.table
-    split = recipe.split
-    how = {
-        "stratified": f"at random, goals balanced, seed {split.seed}",
-        "group": f"no {split.column} in two parts, seed {split.seed}",
-        "time": f"by {split.column}: learnt from the oldest rows, tested on the newest",
-    }
-    return {
-        "Model": f"{recipe.name} ({NETWORK})",
-        "Evaluated": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Data": Path(source.path).name if source.path else f"table {source.name}",
-        "Data fingerprint (SHA-256)": table.fingerprint,
-        "Rows": (
-            f"{len(parts.train):,} to learn, {len(parts.validation):,} to know when to stop, "
-            f"{len(parts.calibration):,} to calibrate, {len(parts.test):,} to test"
-        ),
-        "Split": how[split.by],
-        "Code revision": code_revision(),
-        "penchant": metadata.version("penchant"),
-    }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

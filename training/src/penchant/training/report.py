@@ -92,7 +92,7 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         for name, chart in section["charts"].items():
             if name != "effects" and chart:
                 file = folder / f"{section['id']}-{name}.svg"
-                file.write_text(standalone(chart), encoding="utf-8")
+                file.write_text(standalone(str(chart)), encoding="utf-8")
     path = folder / REPORT_FILE
     path.write_text(html, encoding="utf-8")
     return path
