@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.packages import write_tiny_package
 
 from penchant.serving.package import ModelPackage
 from penchant.serving.repository import Repository
 from penchant.serving.supervisor import Supervisor, running_server
-from tests.packages import write_tiny_package
 
 TINY_VERSION = 5
 

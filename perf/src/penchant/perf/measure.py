@@ -109,7 +109,7 @@ class Bench:
     def ceilings(self, workloads: list[Workload]) -> list[InProcess]:
         """The graph in process, once for each kind of load."""
         return measure_ceiling(
-            self.served.folder / "model.onnx",
+            self.served.graph(self.outputs),
             self.served.folder / "golden.npz",
             outputs=self.outputs,
             batch_sizes=[workload.ceiling_batch_size for workload in workloads],

@@ -12,10 +12,11 @@ from typing import Final
 
 import numpy as np
 import onnx
+import onnx.utils
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, compose, numpy_helper
 
-from penchant.clients.contract import UNKNOWN, Contract, TensorSpec
+from penchant.clients.contract import SCORE_OUTPUTS, UNKNOWN, Contract, TensorSpec
 from penchant.serving.decode import IR_VERSION, ML_OPSET, NET_PREFIX, OPSET, PACKAGE_VERSION
 from penchant.serving.package import ModelPackage
 
@@ -57,6 +58,18 @@ def fuse(package: ModelPackage, version: int) -> onnx.ModelProto:
             f"another, got: {error}; train again with this version of penchant"
         ) from error
     return fused
+
+
+def score_only(fused: onnx.ModelProto) -> onnx.ModelProto:
+    """The part of a fused graph that callers without reasons need.
+
+    A graph of its own, because ONNX Runtime computes every node whichever outputs are asked for:
+    outside its training builds it passes over ``only_execute_path_to_fetches``.
+    """
+    inputs = [value.name for value in fused.graph.input]
+    part = onnx.utils.Extractor(fused).extract_model(inputs, list(SCORE_OUTPUTS))
+    onnx.checker.check_model(part, full_check=True)
+    return part
 
 
 def _load(path: Path) -> onnx.ModelProto:

@@ -1,7 +1,7 @@
 """Triton's model repository: new versions appear whole or not at all.
 
 <repository>/<model>/config.pbtxt     names the one version N that is served; replaced last
-<repository>/<model>/<N>/…            model.py, model.onnx, manifest.json, golden.npz
+<repository>/<model>/<N>/…            model.py, model.onnx, score.onnx, manifest.json, golden.npz
 <repository>/<model>/warmup/<N>/…     a golden row as raw tensors
 <repository>.staging/                 beside it: Triton takes every folder inside for a model
 """
@@ -13,17 +13,18 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import onnx
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from penchant.clients.contract import CONTRACT_PARAMETER, Contract
-from penchant.serving.fuse import fuse
+from penchant.clients.contract import CONTRACT_PARAMETER, SCORE_OUTPUTS, Contract
+from penchant.serving.fuse import fuse, score_only
 from penchant.serving.golden import GoldenRows, read_golden
 from penchant.serving.model_config import (
     VERSION_PARAMETER,
@@ -35,6 +36,8 @@ from penchant.serving.model_config import (
 from penchant.serving.package import GOLDEN, MANIFEST, ModelPackage
 
 CONFIG: Final = "config.pbtxt"
+FULL_GRAPH: Final = "model.onnx"
+SCORE_GRAPH: Final = "score.onnx"
 KEPT_VERSIONS: Final = 3
 """Versions whose files stay, the served one included."""
 LOCK_TIMEOUT_S: Final = 60.0
@@ -63,6 +66,10 @@ class ServedModel:
     """Its wire contract."""
     folder: Path
     """Folder of version N."""
+
+    def graph(self, outputs: Collection[str]) -> Path:
+        """The graph that computes these outputs, as the runner chooses it."""
+        return self.folder / (SCORE_GRAPH if set(outputs) <= set(SCORE_OUTPUTS) else FULL_GRAPH)
 
     def golden(self) -> GoldenRows:
         """The package's golden rows."""
@@ -154,7 +161,7 @@ class Repository:
                 or another publisher holds the lock too long; the old version stays.
         """
         model = package.manifest.name
-        graph = fuse(package, version).SerializeToString()
+        graph = fuse(package, version)
         try:
             with self._locked():
                 number = self._next_number(model)
@@ -246,10 +253,11 @@ def _pass_over(step: str) -> None:
     """What is called at each step where nobody asked."""
 
 
-def _version_files(package: ModelPackage, graph: bytes) -> dict[str, bytes]:
+def _version_files(package: ModelPackage, graph: onnx.ModelProto) -> dict[str, bytes]:
     return {
         "model.py": _RUNNER.read_bytes(),
-        "model.onnx": graph,
+        FULL_GRAPH: graph.SerializeToString(),
+        SCORE_GRAPH: score_only(graph).SerializeToString(),
         MANIFEST: (package.folder / MANIFEST).read_bytes(),
         GOLDEN: (package.folder / GOLDEN).read_bytes(),
     }

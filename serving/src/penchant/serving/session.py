@@ -30,8 +30,6 @@ class GraphSession:
         self._session = ort.InferenceSession(
             graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        self._run_options = ort.RunOptions()
-        self._run_options.only_execute_path_to_fetches = True
 
     @property
     def outputs(self) -> list[str]:
@@ -47,5 +45,5 @@ class GraphSession:
             name: value.astype(object) if value.dtype.kind == "U" else value
             for name, value in inputs.items()
         }
-        results = self._session.run(names, feed, self._run_options)
+        results = self._session.run(names, feed)
         return dict(zip(names, (np.asarray(result) for result in results), strict=True))
