@@ -60,8 +60,12 @@ class GoldenRows:
         )
 
 
-TOLERANCE: Final = {PROPENSITY: 1e-5, REASON: 1e-4, BASE: 1e-4, UNKNOWN: 0.0}
-"""Largest difference from PyTorch that counts as the same answer, by output."""
+TOLERANCE: Final = {PROPENSITY: 1e-5, REASON: 1e-3, BASE: 1e-4, UNKNOWN: 0.0}
+"""Largest difference from PyTorch that counts as the same answer, by output.
+
+Reasons add up to the logit of a score that is rounded to float32: at .9999 one unit in its last
+place moves the logit by 6e-4.
+"""
 
 
 def check_answers(golden: GoldenRows, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
