@@ -42,7 +42,7 @@ def demo(*, home: Path = Path(".penchant")) -> None:
     ):
         console.print(server.describe(), markup=False, highlight=False, soft_wrap=True)
         rows = trained.parts.test
-        scores = client.score(trained.table.frame(rows))
+        scores = client.score(trained.table.arrow.take(rows))
     console.print(visitor_table(scores, trained))
     console.rule("4/4 go on")
     _say_how_to_go_on(console, trained, home=home)
