@@ -81,6 +81,20 @@ def test_a_column_that_gives_the_answer_away_is_suspected() -> None:
     assert f"interests {ARABIC}" not in found
 
 
+def test_two_columns_that_share_the_work_are_not_suspected(goal: GoalEvaluation) -> None:
+    assert suspects(made_up(), goal, drivers(made_up(), goal)) == []
+
+
+def test_a_column_that_carries_the_model_alone_is_suspected() -> None:
+    reason = made_up().reason.copy()
+    reason[:, :, 1] /= 10
+    evaluation = made_up(reason=reason)
+    goal = evaluation.goal(evaluation.goals[0])
+    (found,) = suspects(evaluation, goal, drivers(evaluation, goal))
+    assert found.feature == "seconds"
+    assert found.share > 0.8
+
+
 def test_values_in_words() -> None:
     values = [np.float32(0), 1234.5, 0.01234, np.nan, "", PERSIAN]
     assert [shown(v) for v in values] == ["0", "1,234", "0.0123", MISSING, MISSING, PERSIAN]

@@ -21,7 +21,9 @@ MOST_CATEGORIES = 200
 MOST_GROUPS = 6
 """Groups of values that a feature's effect is shown for."""
 DOMINANT_SHARE = 0.35
-"""Share of all reasons from which on one feature alone carries the model."""
+"""Share of all reasons from which on one feature may carry the model alone..."""
+DOMINANT_RATIO = 2.0
+"""...if it is also this many times the share of the next."""
 DOMINANT_AUC = 0.85
 """AUC of a single feature from which on it may give the answer away."""
 MISSING = "(missing)"
@@ -187,11 +189,13 @@ def suspects(
     evaluation: Evaluation, goal: GoalEvaluation, found: Sequence[Driver]
 ) -> list[Suspect]:
     """Features that carry the model alone or predict the goal well on their own."""
+    second = found[1].share if len(found) > 1 else 0.0
+    dominant = max(DOMINANT_SHARE, DOMINANT_RATIO * second)
     return [
         suspect
         for driver in found
         if (suspect := _suspect(evaluation, goal, driver)).auc >= DOMINANT_AUC
-        or suspect.share >= DOMINANT_SHARE
+        or suspect.share >= dominant
     ]
 
 

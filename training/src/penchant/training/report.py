@@ -50,6 +50,8 @@ SHOWN_DRIVERS = 12
 SHOWN_EFFECTS = 6
 SHOWN_PEOPLE = 8
 SHOWN_REASONS = 3
+LEAST_REASON = 0.05
+"""Logits below which a reason is not worth a line: the odds change by less than 5 %."""
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
@@ -170,6 +172,7 @@ def _examples(evaluation: Evaluation, goal: GoalEvaluation) -> list[dict[str, An
                 "reasons": [
                     reason_words(feature, shown(evaluation.values(feature)[row]), float(reason))
                     for feature, reason in zip(features, goal.reason[place, strongest], strict=True)
+                    if abs(reason) >= LEAST_REASON
                 ],
             }
         )
