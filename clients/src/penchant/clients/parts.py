@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-GROUP_ROWS: Final = 1 << 17
+GROUP_ROWS: Final = 1 << 16
 """Rows of a row group in the output."""
 
 

@@ -131,6 +131,10 @@ class GrpcTransport:
         self._callers.close()
         self._channel.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_callers"):  # the threads of a client that nobody closed
+            self._callers.close()
+
 
 class _Callers:
     """A few threads that make blocking calls, while not all of them are busy.
