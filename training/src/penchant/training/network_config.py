@@ -38,15 +38,15 @@ class FeatureSizes:
 class NetworkConfig:
     """Shape and regularisation of a PropensityNet."""
 
-    members: int = 16
+    members: int = 8
     """Number of ensemble members k that share one batched matrix product."""
     num_blocks: int = 2
     """Number of hidden layers."""
-    width: int = 192
+    width: int = 128
     """Units in a hidden layer."""
-    embedding_size: int = 16
+    embedding_size: int = 8
     """Numbers that stand for one feature."""
-    dropout: float = 0.1
+    dropout: float = 0.3
     """Share of hidden units switched off at random in training."""
     hidden_share: float = 0.02
     """Share of values hidden at random in training, so that missing and unknown are learnt."""
