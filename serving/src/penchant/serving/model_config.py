@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Final
 
 from google.protobuf import text_format
@@ -27,13 +28,22 @@ _DATA_TYPE: Final = {
 }
 
 
+def default_instances() -> int:
+    """One process a usable core, but 2 at least and 8 at most."""
+    return min(max(len(os.sched_getaffinity(0)), 2), 8)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CpuTarget:
     """How the Python backend runs a model."""
 
-    instances: int = 1
-    """Python processes, each with its own copy of the graph."""
-    intra_op_threads: int = 2
+    instances: int = field(default_factory=default_instances)
+    """Python processes, each with its own copy of the graph; by default one a core, 2 to 8.
+
+    At least two: a queue with limits keeps Triton's batcher from preparing the next batch while the
+    only process is busy, and a request that arrives just before that process waits again then lies
+    half a second, until the batcher looks by itself."""
+    intra_op_threads: int = 1
     """ONNX Runtime threads of each process."""
     queue_timeout_budgets: float = 50.0
     """Longest wait in the queue, as a multiple of the latency budget. A caller's own timeout can

@@ -25,6 +25,7 @@ KILL_AFTER_S: Final = EXIT_TIMEOUT_S + 5.0
 
 _SHM: Final = Path("/dev/shm")
 _SHM_PREFIX: Final = re.compile(r"penchant_(\d+)_")
+_STUB_NAME: Final = "triton_python"
 _LAUNCHER: Final = Path(__file__).with_name("exec_bound.py")
 _TELLING: Final = re.compile(r"^[EF]\d{4} |error|what\(\)|failed|No such|cannot", re.IGNORECASE)
 
@@ -91,6 +92,14 @@ class TritonProcess:
         """Code it ended with, negative for a signal; None while it runs."""
         return self._process.poll()
 
+    def num_stubs(self) -> int:
+        """Model processes that are alive and not stopped."""
+        num = 0
+        for path in Path("/proc", str(self.pid), "task").glob("*/children"):
+            with suppress(OSError):
+                num += sum(_is_working_stub(child) for child in path.read_text().split())
+        return num
+
     def stop(self) -> int:
         """Let it finish the requests it has taken, then end; killed when that takes too long."""
         if self.exit_code() is None:
@@ -151,6 +160,15 @@ def sweep_shared_memory() -> None:
         owner = _SHM_PREFIX.match(path.name)
         if owner and not Path("/proc", owner[1]).exists():
             path.unlink(missing_ok=True)
+
+
+def _is_working_stub(pid: str) -> bool:
+    """Whether the process is a model's, and neither dead nor stopped."""
+    try:
+        name, _, rest = Path("/proc", pid, "stat").read_text().rpartition(")")
+    except OSError:
+        return False
+    return _STUB_NAME in name and rest.split()[0] not in "ZTtX"
 
 
 def _open_log(folder: Path) -> Path:

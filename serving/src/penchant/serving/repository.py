@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import onnx
 from google.protobuf import text_format
@@ -58,8 +58,6 @@ class ServedModel:
     """Triton's version number N."""
     package_version: int
     """The package's version, which every answer carries."""
-    instances: int
-    """Python processes that serve it."""
     outputs: tuple[str, ...]
     """Names of the outputs that it offers."""
     contract: Contract
@@ -106,6 +104,17 @@ class Repository:
         """Names of the models that have a config, sorted."""
         return sorted(path.parent.name for path in self.folder.glob(f"*/{CONFIG}"))
 
+    def num_processes(self, model: str) -> int:
+        """Python processes that serve the model, whoever wrote its config.
+
+        Raises:
+            ValueError: if the config cannot be read.
+        """
+        config = self._config(model)
+        if config.backend != "python":
+            return 0
+        return sum(max(group.count, 1) for group in config.instance_group) or 1
+
     def is_published(self, model: str) -> bool:
         """Whether penchant wrote the model's config, rather than somebody else."""
         path = self.folder / model / CONFIG
@@ -125,24 +134,32 @@ class Repository:
         Raises:
             ValueError: if there is no such model, or penchant did not write its config.
         """
-        path = self.folder / model / CONFIG
+        config = self._config(model)
         try:
-            config = text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
             number = config.version_policy.specific.versions[0]
             return ServedModel(
                 name=model,
                 number=number,
                 package_version=int(config.parameters[VERSION_PARAMETER].string_value),
-                instances=sum(group.count for group in config.instance_group),
                 outputs=tuple(output.name for output in config.output),
                 contract=Contract.from_json(config.parameters[CONTRACT_PARAMETER].string_value),
                 folder=self.folder / model / str(number),
             )
-        except (OSError, text_format.ParseError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"model {model!r}: expected a config that penchant wrote in {path}, got {error}; "
-                "`penchant publish` writes one"
-            ) from error
+        except (IndexError, ValueError) as error:
+            raise self._unreadable(model, error) from error
+
+    def _config(self, model: str) -> Any:
+        try:
+            text = (self.folder / model / CONFIG).read_text(encoding="utf-8")
+            return text_format.Parse(text, pb.ModelConfig())
+        except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+            raise self._unreadable(model, error) from error
+
+    def _unreadable(self, model: str, error: Exception) -> ValueError:
+        return ValueError(
+            f"model {model!r}: expected a config that penchant wrote in "
+            f"{self.folder / model / CONFIG}, got {error}; `penchant publish` writes one"
+        )
 
     def publish(self, package: ModelPackage, *, version: int) -> int:
         """Make the package the served version of its model.

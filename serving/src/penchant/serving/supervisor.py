@@ -238,10 +238,11 @@ class Supervisor:
                 except (CanaryError, ValueError) as error:
                     problems[model] = str(error)
             for model in self._given_up(waiting):
-                if not forgiving or len(waiting) == len(self._models) == 1:
+                if not forgiving or len(self._models) == 1:
                     raise self._no_start(problems.get(model, f"model {model!r} does not load"))
                 self._report(f"{model} is not served: {problems.get(model)}")
                 waiting.discard(model)
+                self._models.remove(model)
             self._stopping.wait(0.05 if waiting else 0)
 
     def _given_up(self, models: set[str]) -> list[str]:
@@ -273,6 +274,9 @@ class Supervisor:
                     return trouble
         if not canaries:
             return None
+        expected = sum(map(self.repository.num_processes, self._models))
+        if self._process.num_stubs() < expected:
+            return f"of {expected} model processes only {self._process.num_stubs()} are alive"
         for model in self._models:
             if self._is_failing(model) and self._failures[model] >= self._watch.failures:
                 return self._problem
