@@ -1,0 +1,103 @@
+"""A training run that is killed goes on where it was; one that cannot begin leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.tables import shop_recipe
+
+from penchant.clients.home import Home
+from penchant.serving.registry import Registry
+from penchant.training.recipe import FitConfig, Recipe
+from penchant.training.train import CHALLENGER, train_propensity
+
+EPOCHS = 30
+SLOW_FIT = FitConfig(max_epochs=EPOCHS, patience=EPOCHS, batch_size=8)
+PATIENCE_S = 90
+
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning"),
+]
+
+
+def _state(home: Path) -> Path | None:
+    return next(iter(Home(home).runs.glob("*/run.json")), None)
+
+
+def _kill_in_the_middle(recipe: Recipe, home: Path, folder: Path) -> str:
+    """Train in a process of its own and kill -9 it after some epochs; return the run's id."""
+    path = folder / "recipe.json"
+    path.write_text(recipe.to_json(), encoding="utf-8")
+    command = [sys.executable, "-m", "penchant.clients.command", "train", "propensity"]
+    process = subprocess.Popen(
+        [*command, "--config", str(path), "--home", str(home)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        give_up = time.monotonic() + PATIENCE_S
+        while not list(Home(home).runs.glob("*/checkpoints/last.ckpt")):
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    state = _state(home)
+    assert state is not None
+    return str(json.loads(state.read_text(encoding="utf-8"))["run_id"])
+
+
+def test_a_killed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    home = tmp_path / "home"
+    recipe = shop_recipe(tmp_path, fit=SLOW_FIT)
+    run_id = _kill_in_the_middle(recipe, home, tmp_path)
+    checkpoint = next(iter(Home(home).runs.glob("*/checkpoints/last.ckpt")))
+    written = checkpoint.stat().st_mtime_ns
+
+    trained = train_propensity(recipe, home=home, resume=True)
+
+    assert trained.run_id == run_id
+    assert trained.fitted.epochs == EPOCHS
+    assert checkpoint.stat().st_mtime_ns > written
+    registry = Registry(Home(home)).connect()
+    run = MlflowClient(registry.tracking_uri)
+    steps = [point.step for point in run.get_metric_history(run_id, "train/loss")]
+    assert steps == list(range(EPOCHS)), "epochs before and after the kill, each once"
+    assert registry.version_of(recipe.name, CHALLENGER) == trained.version == 1
+    assert _state(home) is None
+
+
+def test_without_resume_a_run_begins_anew(tmp_path: Path) -> None:
+    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=1))
+    first = train_propensity(recipe, home=tmp_path / "home")
+    second = train_propensity(recipe, home=tmp_path / "home")
+    assert (first.version, second.version) == (1, 2)
+    assert first.run_id != second.run_id
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
+    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2, seed=3))
+    scores = []
+    for name in ("one", "two"):
+        trained = train_propensity(recipe, home=tmp_path / name)
+        scores.append(trained.fitted.predict(trained.table, trained.parts.test))
+    assert (scores[0] == scores[1]).all()
+
+
+def test_a_store_out_of_reach_is_said_before_anything_is_fitted(tmp_path: Path) -> None:
+    recipe = shop_recipe(tmp_path)
+    with pytest.raises(ValueError, match=r"tracking_uri.*127\.0\.0\.1:9") as caught:
+        train_propensity(recipe, home=tmp_path / "home", tracking_uri="http://127.0.0.1:9")
+    assert "start it" in str(caught.value)
+    assert not (tmp_path / "home").exists()
