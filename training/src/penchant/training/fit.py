@@ -239,6 +239,8 @@ def _quiet_lightning() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.WARNING)
     with warnings.catch_warnings():
+        # A resumed run finds its own checkpoints there; any other run begins in a new folder.
+        warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
         # Lightning 2.6 walks batches with a class that torch 2.13 is about to drop.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
         try:
