@@ -49,7 +49,7 @@ def _columns() -> dict[str, list[Any]]:
         tuple(ROWS),
         [ROWS[0], {name: value for name, value in ROWS[1].items() if value is not None}],
         _columns(),
-        {name: np.array(values, dtype=object) for name, values in _columns().items() if True},
+        {name: np.array(values, dtype=object) for name, values in _columns().items()},
         pd.DataFrame(ROWS),
         pd.DataFrame(ROWS).convert_dtypes(),
         pd.DataFrame(ROWS).astype({"city": "category"}),

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -110,9 +111,9 @@ def slow_rows(tmp_path: Path) -> Path:
     return path
 
 
-def _command(source: Path, output: Path, url: str) -> list[str]:
+def _arguments(source: Path, output: Path, url: str) -> list[str]:
     return [
-        *(sys.executable, "-m", "penchant.clients.command", "score", f"--input={source}"),
+        *("score", f"--input={source}"),
         *(f"--output={output}", f"--url={url}", "--model=lab", f"--batch_rows={BATCH_ROWS}"),
         *("--reasons=0", "--patience_s=30"),
     ]
@@ -122,7 +123,7 @@ PROGRAM = "import sys; from penchant.clients.command import main; sys.exit(main(
 
 
 def _start(source: Path, output: Path, url: str) -> subprocess.Popen[bytes]:
-    arguments = _command(source, output, url)[3:]
+    arguments = _arguments(source, output, url)
     return subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stderr=subprocess.PIPE)
 
 
@@ -230,7 +231,7 @@ def test_full_disk_keeps_what_is_done(lab: Lab, rows: Path, tmp_path: Path) -> N
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, (12000, 12000)); {PROGRAM}"
     )
-    arguments = _command(rows, output, lab.url)[3:]
+    arguments = _arguments(rows, output, lab.url)
     done = subprocess.run(
         [sys.executable, "-c", limited, *arguments], capture_output=True, text=True, check=False
     )
@@ -256,12 +257,17 @@ def test_full_disk_keeps_what_is_done(lab: Lab, rows: Path, tmp_path: Path) -> N
     ],
 )
 def test_options_that_cannot_be(
-    lab: Lab, rows: Path, tmp_path: Path, change: dict[str, str], message: str
+    lab: Lab, rows: Path, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    options = {"input": "rows.parquet", "output": "scored.parquet", "url": lab.url, **change}
+    options: dict[str, Any] = {
+        "input": "rows.parquet",
+        "output": "scored.parquet",
+        "url": lab.url,
+        **change,
+    }
     source, output = tmp_path / options.pop("input"), tmp_path / options.pop("output")
     with pytest.raises(ValueError, match=message):
-        score(source, output, model="lab", home=tmp_path, **options)  # type: ignore[arg-type]
+        score(source, output, model="lab", home=tmp_path, **options)
     assert not list(tmp_path.glob("scored*"))
 
 

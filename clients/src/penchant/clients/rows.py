@@ -7,6 +7,7 @@ Data frames are known by what they can do, so none of their libraries is importe
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from difflib import SequenceMatcher
@@ -340,7 +341,7 @@ def _number(value: Any) -> float | None:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if int(value) > 0 else -math.inf
+        return math.inf if operator.gt(value, 0) else -math.inf
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,8 @@ Shapes: B rows, G goals, F features. Tensors travel as raw bytes, little endian.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -27,6 +28,7 @@ from penchant.clients.contract import (
 from penchant.clients.errors import InvalidAnswer
 from penchant.clients.scores import Scores
 
+_pack_length: Final = struct.Struct("<I").pack
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP32": np.dtype("<f4"),
     "INT32": np.dtype("<i4"),
@@ -38,17 +40,23 @@ def encode_texts(texts: npt.NDArray[Any]) -> list[bytes]:
     """Each text of an array as a BYTES element, in row-major order.
 
     An element is its length as 4 bytes, little endian, and its UTF-8; joined they are what
-    tritonclient's ``serialize_byte_tensor`` makes, without Python code per element: only distinct
-    texts are encoded. Half of a surrogate pair, which no UTF-8 can hold, becomes "?".
+    tritonclient's ``serialize_byte_tensor`` makes. Where texts recur, as categories do, only
+    distinct ones are encoded. Half of a surrogate pair, which no UTF-8 can hold, becomes "?".
     """
     flat = texts.ravel().tolist()
-    table = {text: _element(text) for text in set(flat)}
+    distinct = set(flat)
+    if 2 * len(distinct) > len(flat):
+        return _elements(flat)
+    table = dict(zip(distinct, _elements(distinct), strict=True))
     return list(map(table.__getitem__, flat))
 
 
-def _element(text: str) -> bytes:
-    encoded = text.encode("utf-8", errors="replace")
-    return len(encoded).to_bytes(4, "little") + encoded
+def _elements(texts: Iterable[str]) -> list[bytes]:
+    try:
+        encoded = [text.encode() for text in texts]
+    except UnicodeEncodeError:
+        encoded = [text.encode(errors="replace") for text in texts]
+    return [_pack_length(len(text)) + text for text in encoded]
 
 
 class Batches:
