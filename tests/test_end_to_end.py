@@ -131,7 +131,7 @@ def test_the_run_holds_what_a_colleague_would_look_for(live: Live) -> None:
     for name in (f"test/purchase/{model}/{metric}" for model in models for metric in metrics):
         assert np.isfinite(run.data.metrics[name]), name
     history = client.get_metric_history(live.trained.run_id, "validation/logloss")
-    assert [point.step for point in history] == [0, 1]
+    assert len(history) == 2
     files = {found.path for found in client.list_artifacts(live.trained.run_id)}
     assert {"recipe.yaml", "environment.txt", "libraries.json", "report"} <= files
     assert live.trained.report.read_text(encoding="utf-8").lstrip().startswith("<!")

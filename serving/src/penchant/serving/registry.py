@@ -41,7 +41,7 @@ _MLFLOW_WARNINGS: Final = (
 """What MLflow warns of that no user of penchant could mend: its own code, and an example that it
 would only use to check a signature made from the contract."""
 _QUIET: Final = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+_IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 """For the first call alone: by default MLflow retries for minutes."""
 
 
@@ -79,7 +79,7 @@ class Registry:
             if self.is_local:
                 self.home.folder.mkdir(parents=True, exist_ok=True)
                 self.home.mlflow_artifacts.mkdir(exist_ok=True)
-            with _quiet_mlflow(), _variables(_IMPATIENT):
+            with _quiet_mlflow(), _variables(_IMPATIENT), unchanged_environment():
                 set_tracking_uri(self.tracking_uri)
                 set_registry_uri(self.tracking_uri)
                 self._client().search_experiments(max_results=1)
@@ -124,25 +124,30 @@ class Registry:
         name = package.manifest.name
         try:
             with _quiet_mlflow():
-                info = Model.log(
+                client = self._client()
+                # Made here, because MLflow would put it into the experiment that is active.
+                model = client.create_logged_model(
+                    client.get_run(run_id).info.experiment_id, name=name, source_run_id=run_id
+                )
+                Model.log(
                     None,
                     mlflow.pyfunc,
                     name=name,
                     run_id=run_id,
+                    model_id=model.model_id,
                     loader_module=LOADER_MODULE,
                     data_path=str(package.folder),
                     pip_requirements=list(_REQUIREMENTS),
                     signature=model_signature(package.contract),
                     metadata={"contract": package.contract.to_json()},
                 )
-                client = self._client()
                 if not client.search_registered_models(f"name = '{name}'"):
                     client.create_registered_model(name)
                 registered = client.create_model_version(
                     name,
-                    source=f"models:/{info.model_id}",
+                    source=f"models:/{model.model_id}",
                     run_id=run_id,
-                    model_id=info.model_id,
+                    model_id=model.model_id,
                     tags={_PACKAGE_TAG: package.manifest.created_at, **(tags or {})},
                 )
         except MlflowException as error:
@@ -242,6 +247,18 @@ def _unreachable(tracking_uri: str, reason: str) -> ValueError:
         f"start it, or correct the tracking URI or {TRACKING_URI_VARIABLE}; with neither, the "
         "store is SQLite in the home folder"
     )
+
+
+@contextmanager
+def unchanged_environment() -> Iterator[None]:
+    """Undo that MLflow writes its store into the environment: another home has its own store."""
+    before = os.environ.get(TRACKING_URI_VARIABLE)
+    try:
+        yield
+    finally:
+        os.environ.pop(TRACKING_URI_VARIABLE, None)
+        if before is not None:
+            os.environ[TRACKING_URI_VARIABLE] = before
 
 
 @contextmanager

@@ -52,10 +52,8 @@ class FitProgress(Callback):
         """Show how many epochs there may be, and how many are done where the fit was resumed."""
         self._progress.update(self._task, total=trainer.max_epochs, completed=trainer.current_epoch)
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch just finished and the best loss."""
-        if trainer.sanity_checking or self._monitor not in trainer.callback_metrics:
-            return
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the epoch just finished, validation included, and the best loss."""
         self._best = min(self._best, float(trainer.callback_metrics[self._monitor]))
         self._progress.update(
             self._task,

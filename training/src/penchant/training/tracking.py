@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from penchant.serving.registry import Registry
+from penchant.serving.registry import Registry, unchanged_environment
 from penchant.training.fit import FittedPropensity
 from penchant.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import MLFlowLogger
 
 LIBRARIES: Final = (
     "penchant",
@@ -70,9 +73,10 @@ def tracked_run(registry: Registry, *, run_id: str | None, name: str) -> Iterato
     """
     import mlflow
 
-    mlflow.set_experiment(experiment_id=registry.experiment(EXPERIMENT))
-    with mlflow.start_run(run_id=run_id, run_name=None if run_id else name) as run:
-        yield run.info.run_id
+    with unchanged_environment():
+        mlflow.set_experiment(experiment_id=registry.experiment(EXPERIMENT))
+        with mlflow.start_run(run_id=run_id, run_name=None if run_id else name) as run:
+            yield run.info.run_id
 
 
 def log_recipe(recipe: Recipe, *, data_fingerprint: str) -> None:
@@ -96,13 +100,18 @@ def log_recipe(recipe: Recipe, *, data_fingerprint: str) -> None:
     mlflow.log_text(environment(), "environment.txt")
 
 
+def epoch_logger(registry: Registry, *, run_id: str) -> MLFlowLogger:
+    """Lightning's logger into the run: the losses of each epoch, while they are made."""
+    from pytorch_lightning.loggers import MLFlowLogger
+
+    return MLFlowLogger(tracking_uri=registry.tracking_uri, run_id=run_id)
+
+
 def log_fit(fitted: FittedPropensity) -> None:
-    """Log how long the fit took and its losses by epoch."""
+    """Log how long the fit took."""
     import mlflow
 
     mlflow.log_metrics({"fit/epochs": fitted.epochs, "fit/seconds": fitted.fit_s})
-    for epoch, losses in enumerate(fitted.losses):
-        mlflow.log_metrics(dict(losses), step=epoch)
 
 
 def log_report(folder: Path, metrics: Mapping[str, float]) -> None:

@@ -22,7 +22,7 @@ from penchant.training.recipe import Recipe, recipe_fingerprint
 from penchant.training.report import write_report
 from penchant.training.split import Parts, split_rows
 from penchant.training.table import Table, read_table
-from penchant.training.tracking import log_fit, log_recipe, log_report, tracked_run
+from penchant.training.tracking import epoch_logger, log_fit, log_recipe, log_report, tracked_run
 
 CHALLENGER: Final = "challenger"
 """Alias that the newest trained version gets; publishing makes a version ``champion``."""
@@ -81,7 +81,13 @@ def train_propensity(
         log_recipe(recipe, data_fingerprint=table.fingerprint)
         with FitProgress(console, title=f"fitting {recipe.name}", monitor=MONITOR) as progress:
             fitted = fit_propensity(
-                table, parts, recipe, folder, resume=resume, callbacks=[progress]
+                table,
+                parts,
+                recipe,
+                folder,
+                resume=resume,
+                logger=epoch_logger(registry, run_id=run_id),
+                callbacks=[progress],
             )
         log_fit(fitted)
         with console.status("comparing with baselines, writing the report"):
