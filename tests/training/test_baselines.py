@@ -12,11 +12,10 @@ from penchant.training.baselines import (
     fit_baselines,
     fit_lightgbm,
     fit_logistic,
-    seen_rows,
 )
 from penchant.training.metrics import binary_metrics
 from penchant.training.recipe import Columns, Goal, Split, read_recipe, shipped_recipe
-from penchant.training.split import Parts, folds, split_rows
+from penchant.training.split import Parts, folds, seen_rows, split_rows
 from penchant.training.table import Table, read_table
 
 

@@ -57,6 +57,7 @@ def numbered(num_rows: int) -> EncodedDataset:
         category=np.zeros((num_rows, 0), dtype=np.int32),
         multi=(),
         label=number % 2,
+        fold=np.full(num_rows, -1, dtype=np.int32),
     )
 
 
@@ -73,9 +74,16 @@ def test_a_batch_holds_the_rows_asked_for(shop: Shop, tmp_path: Path) -> None:
     rows = shop.parts.train[index]
     np.testing.assert_array_equal(batch.label, shop.table.label[rows])
     np.testing.assert_array_equal(batch.missing, np.isnan(shop.table.numeric[rows]))
+    np.testing.assert_array_equal(batch.fold, [-1, -1, -1])
     types = [tensor.dtype for tensor in (batch.position, batch.category, batch.multi[0])]
     assert types == [torch.float32, torch.int32, torch.int32]
     assert [tuple(tensor.shape) for tensor in (batch.position, batch.multi[0])] == [(3, 2), (3, 3)]
+
+
+def test_rows_keep_the_fold_they_were_encoded_with(shop: Shop) -> None:
+    fold = np.arange(len(shop.parts.test), dtype=np.int32) % 3
+    dataset = encode_part(shop.encoder, shop.table, shop.parts.test, None, fold=fold)
+    np.testing.assert_array_equal(dataset.batch(np.array([4, 2])).fold, [1, 2])
 
 
 def test_memory_and_disk_hold_the_same(shop: Shop, tmp_path: Path) -> None:
@@ -196,6 +204,7 @@ def test_an_epoch_of_ten_thousand_rows_costs_next_to_nothing() -> None:
         category=np.stack([column.codes[rows] for column in table.categorical], 1),
         multi=(),
         label=label,
+        fold=np.full(len(rows), -1, dtype=np.int32),
     )
     data = PropensityDataModule(dataset, dataset, batch_size=256, seed=0)
     loader = data.train_dataloader()

@@ -10,9 +10,9 @@ from penchant.training.calibration import BetaCalibration, GoalCalibration
 from penchant.training.net_export import OUTPUTS, export_net
 from penchant.training.network_config import FeatureSizes, NetworkConfig
 from penchant.training.propensity_net import PropensityNet
-from penchant.training.served_propensity import ServedPropensity
+from penchant.training.served_propensity import ServedPropensity, reference_shape
 
-CONFIG = NetworkConfig(members=3, width=16, embedding_size=4)
+CONFIG = NetworkConfig(trunks=2, members=3, width=16, embedding_size=4)
 REFUSED_BY_TENSORRT = {
     "NonZero",
     "Loop",
@@ -29,7 +29,7 @@ def serve(sizes: FeatureSizes) -> ServedPropensity:
     torch.manual_seed(0)
     net = PropensityNet(sizes, num_goals=2, config=CONFIG)
     goals = [GoalCalibration(slope_yes=1.3, shift=-0.2), GoalCalibration()]
-    reference = torch.randn(sizes.num_features, CONFIG.embedding_size) * 0.2
+    reference = torch.randn(reference_shape(net)) * 0.2
     return ServedPropensity(net, calibration=BetaCalibration(goals), reference=reference)
 
 

@@ -9,20 +9,25 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from penchant.training.network_config import FeatureSizes, NetworkConfig
-from penchant.training.propensity_module import PropensityModule
+from penchant.training.propensity_module import PropensityModule, clip_by_trunk
 from penchant.training.propensity_net import Batch, PropensityNet, log_probabilities
 from penchant.training.recipe import FitConfig
 
 SIZES = FeatureSizes(bins=(10, 10), categories=(4,))
-NET = NetworkConfig(members=4, width=16, embedding_size=4)
+NET = NetworkConfig(trunks=2, members=2, width=16, embedding_size=4)
 
 
 def keep(batch: Batch) -> Batch:
     return batch
 
 
-def loader(rows: int, *, seed: int, size: int = 64) -> DataLoader[Batch]:
-    """Rows whose goal is likelier the higher the first number is; a tenth of labels unknown."""
+def loader(
+    rows: int, *, seed: int, size: int = 64, folds: int = 0, flipped: int = -1
+) -> DataLoader[Batch]:
+    """Rows whose goal is likelier the higher the first number is; a tenth of labels unknown.
+
+    With `folds`, each row has one; labels of the fold `flipped` are the wrong way round.
+    """
     draw = torch.Generator().manual_seed(seed)
     batches = []
     for _ in range(rows // size):
@@ -31,7 +36,9 @@ def loader(rows: int, *, seed: int, size: int = 64) -> DataLoader[Batch]:
         label = (torch.rand(size, 1, generator=draw) < likely).float()
         label[torch.rand(size, 1, generator=draw) < 0.1] = torch.nan
         category = torch.randint(0, 4, (size, 1), generator=draw, dtype=torch.int32)
-        batches.append(Batch(position, torch.zeros(size, 2), category, (), label))
+        fold = torch.arange(size, dtype=torch.int32) % folds if folds else torch.full((size,), -1)
+        label = torch.where(fold.unsqueeze(1) == flipped, 1 - label, label) if folds else label
+        batches.append(Batch(position, torch.zeros(size, 2), category, (), label, fold))
     return DataLoader(batches, batch_size=None, collate_fn=keep)  # type: ignore[arg-type]
 
 
@@ -89,6 +96,53 @@ def test_training_learns_and_validates_the_ensemble(tmp_path: Path, precision: s
     if precision == "32-true":
         expected = ensemble_logloss(model.averaged, validation)
         assert logged["validation/logloss"].item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("largest", "algorithm"), [(1e-3, "norm"), (1e3, "norm"), (1e-3, "value")])
+def test_a_trunk_learns_nothing_from_its_fold(
+    tmp_path: Path, largest: float, algorithm: str
+) -> None:
+    nets = []
+    for flipped in (-1, 1):
+        model, train = module(), loader(512, seed=0, folds=2, flipped=flipped)
+        clip = {"gradient_clip_val": largest, "gradient_clip_algorithm": algorithm}
+        trainer(tmp_path, max_epochs=2, **clip).fit(model, train, train)
+        nets.append(model)
+
+    for kind in ("net", "averaged"):
+        one, other = (dict(getattr(model, kind).named_parameters()) for model in nets)
+        assert all(torch.equal(weight[1], other[name][1]) for name, weight in one.items())
+        assert not torch.equal(one["first.weight"][0], other["first.weight"][0])
+
+
+def test_validation_asks_the_trunk_that_never_saw_the_row(tmp_path: Path) -> None:
+    model, batches = module(), loader(256, seed=0, folds=2)
+    fit = trainer(tmp_path, max_epochs=1)
+
+    fit.fit(model, batches, batches)
+
+    loss, count = 0.0, 0
+    for batch in batches:
+        for row, trunk in enumerate(batch.fold.tolist()):
+            if not batch.label[row].isnan():
+                inputs = [column[row : row + 1] for column in batch[:3]]
+                members = model.averaged.eval()(*inputs)[:, 2 * trunk : 2 * trunk + 2]
+                yes = torch.sigmoid(members).mean().item()
+                loss -= math.log(yes if batch.label[row] == 1 else 1 - yes)
+                count += 1
+    logged = fit.callback_metrics["validation/logloss"].item()
+    assert logged == pytest.approx(loss / count, abs=1e-6)
+
+
+def test_each_trunks_gradient_is_clipped_alone() -> None:
+    one, two = torch.zeros(2, 3, requires_grad=True), torch.zeros(2, 1, 2, requires_grad=True)
+    one.grad, two.grad = torch.tensor([[3.0, 0, 0], [0.3, 0, 0]]), torch.zeros(2, 1, 2)
+    two.grad[0, 0, 1], two.grad[1, 0, 0] = 4.0, 0.4
+
+    clip_by_trunk([one, two], 1.0)
+
+    torch.testing.assert_close(one.grad[:, 0], torch.tensor([0.6, 0.3]))
+    torch.testing.assert_close(two.grad.flatten(), torch.tensor([0.0, 0.8, 0.4, 0.0]))
 
 
 def test_no_decay_keeps_the_weights_themselves(tmp_path: Path) -> None:

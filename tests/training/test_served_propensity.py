@@ -7,9 +7,14 @@ import torch
 from penchant.training.calibration import BetaCalibration, GoalCalibration
 from penchant.training.network_config import FeatureSizes, NetworkConfig
 from penchant.training.propensity_net import Batch, PropensityNet
-from penchant.training.served_propensity import ServedPropensity, mean_embedding, share_reasons
+from penchant.training.served_propensity import (
+    ServedPropensity,
+    mean_embedding,
+    reference_shape,
+    share_reasons,
+)
 
-CONFIG = NetworkConfig(members=4, width=16, embedding_size=4)
+CONFIG = NetworkConfig(trunks=3, members=2, width=16, embedding_size=4)
 
 
 def serve(sizes: FeatureSizes, *, goals: int = 2, scale: float = 1.0) -> ServedPropensity:
@@ -18,7 +23,7 @@ def serve(sizes: FeatureSizes, *, goals: int = 2, scale: float = 1.0) -> ServedP
     with torch.no_grad():
         net.head.mul_(scale)
     calibration = BetaCalibration([GoalCalibration(slope_yes=1.2, slope_no=0.9, shift=0.1)] * goals)
-    reference = torch.randn(sizes.num_features, CONFIG.embedding_size) * 0.2
+    reference = torch.randn(reference_shape(net)) * 0.2
     return ServedPropensity(net, calibration=calibration, reference=reference)
 
 
@@ -80,7 +85,8 @@ def test_a_nets_reasons_over_two_features_are_its_shapley_values() -> None:
     value = {}
     for coalition in coalitions(2):
         shown = torch.tensor([float(i in coalition) for i in range(2)]).view(1, 2, 1)
-        value[coalition] = served.logit(served.reference + shown * (embedded - served.reference))
+        reference = served.reference.unsqueeze(1)
+        value[coalition] = served.logit(reference + shown * (embedded - reference))
 
     expected = shapley(value, 2).permute(1, 2, 0)
     torch.testing.assert_close(reason, expected, rtol=0, atol=2e-5)
@@ -103,7 +109,7 @@ def test_a_feature_without_effect_has_no_reason() -> None:
     sizes = FeatureSizes(bins=(9, 4), categories=(5,))
     served = serve(sizes, scale=5.0)
     with torch.no_grad():
-        served.net.adapter.view(CONFIG.members, 3, -1)[:, 1] = 0.0
+        served.net.adapter.view(CONFIG.trunks, CONFIG.members, 3, -1)[:, :, 1] = 0.0
     served = ServedPropensity(
         served.net, calibration=served.calibration, reference=served.reference
     )
@@ -126,14 +132,22 @@ def test_mean_embedding_weighs_rows_not_batches() -> None:
     sizes = FeatureSizes(bins=(9,), categories=(5,))
     net = serve(sizes).net
     inputs = draw(sizes, 10)
-    whole = Batch(*inputs, (), torch.zeros(10, 2))
+    fold = torch.zeros(10, dtype=torch.int32)
+    whole = Batch(*inputs, (), torch.zeros(10, 2), fold)
     parts = [
-        Batch(inputs[0][chosen], inputs[1][chosen], inputs[2][chosen], (), torch.zeros(1, 2))
+        Batch(
+            position=inputs[0][chosen],
+            missing=inputs[1][chosen],
+            category=inputs[2][chosen],
+            multi=(),
+            label=whole.label[chosen],
+            fold=fold[chosen],
+        )
         for chosen in (slice(0, 7), slice(7, 10))
     ]
 
     torch.testing.assert_close(mean_embedding(net, parts), mean_embedding(net, [whole]))
-    torch.testing.assert_close(mean_embedding(net, [whole]), net.embedding(*inputs).mean(0))
+    torch.testing.assert_close(mean_embedding(net, [whole]), net.embedding(*inputs).mean(1))
 
 
 def test_no_row_has_no_mean() -> None:

@@ -20,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from penchant.training.metrics import Floats, row_logloss
-from penchant.training.split import Parts
+from penchant.training.split import Parts, seen_rows
 from penchant.training.table import Table
 
 Rows = NDArray[np.int64]
@@ -86,11 +86,6 @@ def fit_baselines(table: Table, parts: Parts, *, seed: int = 0) -> dict[str, Bas
         LOGISTIC: fit_logistic(table, parts),
         LIGHTGBM: fit_lightgbm(table, parts, seed=seed),
     }
-
-
-def seen_rows(parts: Parts) -> Rows:
-    """Every row outside the test part, in the table's order."""
-    return np.unique(np.concatenate([parts.train, parts.validation, parts.calibration]))
 
 
 def fit_lightgbm(table: Table, parts: Parts, *, seed: int = 0) -> Baseline:

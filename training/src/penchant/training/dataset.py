@@ -45,6 +45,8 @@ class EncodedDataset(Dataset[Batch]):
     """Codes of multi-valued columns, (B, l) each."""
     label: NDArray[np.float32]
     """Goals, (B, G), NaN = not observed."""
+    fold: NDArray[np.int32]
+    """The trunk that never learns from the row, (B,); -1 = all may."""
 
     def __len__(self) -> int:
         """B."""
@@ -62,11 +64,17 @@ class EncodedDataset(Dataset[Batch]):
             category=_tensor(self.category, index),
             multi=tuple(_tensor(code, index) for code in self.multi),
             label=_tensor(self.label, index),
+            fold=_tensor(self.fold, index),
         )
 
 
 def encode_part(
-    encoder: Path, table: Table, rows: NDArray[np.int64], folder: Path | None
+    encoder: Path,
+    table: Table,
+    rows: NDArray[np.int64],
+    folder: Path | None,
+    *,
+    fold: NDArray[np.int32] | None = None,
 ) -> EncodedDataset:
     """Run encode.onnx over rows of a table and keep the result, on disk or in memory.
 
@@ -76,6 +84,7 @@ def encode_part(
         rows: Row numbers (B,), at least one.
         folder: Where the columns are written, one .npy file a tensor; made if need be. None keeps
             them in memory.
+        fold: The trunk that never learns from the row (B,); None if all trunks may.
     """
     assert len(rows), "a part without rows is refused where it is cut"
     if folder is not None:
@@ -100,6 +109,7 @@ def encode_part(
         category=columns.get("category", absent.astype(np.int32)),
         multi=tuple(columns[CODE_PREFIX + column.name] for column in table.multi_valued),
         label=label,
+        fold=np.full(len(rows), -1, dtype=np.int32) if fold is None else fold,
     )
 
 

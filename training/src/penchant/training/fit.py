@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,11 @@ import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from penchant.training.calibration import fit_calibration
+from penchant.training.cross_fit import Roles, assign_roles
 from penchant.training.dataset import (
     ENCODE_ROWS,
     EncodedDataset,
@@ -30,7 +33,7 @@ from penchant.training.dataset import (
 from penchant.training.encoder import compile_encoder
 from penchant.training.features import Features, fit_features
 from penchant.training.propensity_module import PropensityModule
-from penchant.training.propensity_net import Batch, PropensityNet
+from penchant.training.propensity_net import Batch, PropensityNet, held_out_members
 from penchant.training.recipe import Recipe
 from penchant.training.served_propensity import ServedPropensity, mean_embedding
 from penchant.training.split import Parts
@@ -62,8 +65,6 @@ class FittedPropensity:
     """Epochs trained before early stopping."""
     fit_s: float
     """Seconds spent in the training loop."""
-    losses: tuple[Mapping[str, float], ...]
-    """Of each epoch: the logged losses by name."""
 
     def predict(self, table: Table, rows: Rows) -> Floats:
         """Calibrated propensities (N, G) of rows of the table."""
@@ -95,26 +96,6 @@ class FittedPropensity:
         return {"propensity": propensity.numpy(), "reason": reason.numpy(), "base": base.numpy()}
 
 
-class LossHistory(Callback):
-    """Keeps the losses that the module logs at each epoch's end."""
-
-    def __init__(self) -> None:
-        """Begin with no epoch."""
-        self.losses: list[dict[str, float]] = []
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep this epoch's losses."""
-        self.losses.append({k: float(v) for k, v in trainer.callback_metrics.items()})
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it."""
-        return {"losses": self.losses}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the epochs of an interrupted run."""
-        self.losses = state_dict["losses"]
-
-
 def fit_propensity(
     table: Table,
     parts: Parts,
@@ -122,9 +103,15 @@ def fit_propensity(
     folder: Path,
     *,
     resume: bool = False,
+    logger: Logger | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> FittedPropensity:
-    """Fit features and network on the training rows, calibrate on rows that neither saw.
+    """Fit features and network, stop and calibrate on rows that the scoring weights never saw.
+
+    With two or more trunks and rows that may be shuffled, the fit is cross-fitted: every row
+    outside the test part is learnt from by all trunks but one, and it is that one's scores which
+    decide when to stop and which calibrate. By time, or with one trunk, the training part is learnt
+    from, the validation part decides when to stop and the calibration part calibrates.
 
     Args:
         table: What the recipe read.
@@ -132,49 +119,62 @@ def fit_propensity(
         recipe: What to fit and how.
         folder: Where encoded columns, checkpoints and ``encode.onnx`` go; made if it is missing.
         resume: Go on from the last checkpoint in ``folder``, where there is one.
+        logger: Where the losses of each epoch go; nowhere when None.
         callbacks: More Lightning callbacks, a progress bar for instance.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pl.seed_everything(recipe.fit.seed, workers=True, verbose=False)
-    features = fit_features(table, parts.train, recipe.features)
+    roles = assign_roles(table, parts, trunks=recipe.network.trunks)
+    features = fit_features(table, roles.train.rows, recipe.features)
     encoder = folder / ENCODER_FILE
     compile_encoder(features, encoder)
-    data = _data_module(table, parts, recipe, folder=folder)
+    data = _data_module(table, roles, recipe, folder=folder)
     net = PropensityNet(features.sizes, num_goals=len(recipe.goals), config=recipe.network)
     started = time.perf_counter()
-    history = LossHistory()
     net, epochs = _train(
         PropensityModule(net, recipe.fit),
         data,
         recipe,
         folder=folder,
         resume=resume,
-        callbacks=[history, *callbacks],
+        logger=logger,
+        callbacks=callbacks,
     )
     fit_s = time.perf_counter() - started
-    served = calibrated(net, data.train, encode_part(encoder, table, parts.calibration, None))
+    served = calibrated(net, data.train, _calibration(table, roles, data.train, encoder=encoder))
     return FittedPropensity(
         features=features,
         encoder=encoder,
         served=served,
         epochs=epochs,
         fit_s=fit_s,
-        losses=tuple(history.losses),
     )
 
 
 def calibrated(
     net: PropensityNet, train: EncodedDataset, calibration: EncodedDataset
 ) -> ServedPropensity:
-    """Fold into the net a calibration, and the average visitor whom reasons compare with."""
-    everything = calibration.batch(slice(None))
+    """Fold into the net a calibration, and the average visitor whom reasons compare with.
+
+    Args:
+        net: The trained net, on the CPU.
+        train: Rows that were learnt from.
+        calibration: Rows that none of the trunks learnt from, or that one trunk, their fold, did
+            not learn from.
+    """
+    chunks = list(_chunks(calibration))
     with torch.inference_mode():
-        logits = net(everything.position, everything.missing, everything.category, everything.multi)
+        logits = torch.cat([_held_out_logits(net, batch) for batch in chunks])
     return ServedPropensity(
         net,
-        calibration=fit_calibration(logits, everything.label),
+        calibration=fit_calibration(logits, torch.cat([batch.label for batch in chunks])),
         reference=mean_embedding(net, _chunks(train)),
     )
+
+
+def _held_out_logits(net: PropensityNet, batch: Batch) -> Tensor:
+    logits = net(batch.position, batch.missing, batch.category, batch.multi)
+    return held_out_members(logits, batch.fold, num_trunks=net.config.trunks)
 
 
 def _chunks(dataset: EncodedDataset) -> Iterator[Batch]:
@@ -183,15 +183,29 @@ def _chunks(dataset: EncodedDataset) -> Iterator[Batch]:
 
 
 def _data_module(
-    table: Table, parts: Parts, recipe: Recipe, *, folder: Path
+    table: Table, roles: Roles, recipe: Recipe, *, folder: Path
 ) -> PropensityDataModule:
     encoder = folder / ENCODER_FILE
+    train, validation = roles.train, roles.validation
+    encoded = encode_part(encoder, table, train.rows, folder / "train", fold=train.fold)
     return PropensityDataModule(
-        encode_part(encoder, table, parts.train, folder / "train"),
-        encode_part(encoder, table, parts.validation, folder / "validation"),
+        encoded,
+        encoded
+        if validation is train
+        else encode_part(
+            encoder, table, validation.rows, folder / "validation", fold=validation.fold
+        ),
         batch_size=recipe.fit.batch_size,
         seed=recipe.fit.seed,
     )
+
+
+def _calibration(
+    table: Table, roles: Roles, train: EncodedDataset, *, encoder: Path
+) -> EncodedDataset:
+    if roles.calibration is roles.train:
+        return train
+    return encode_part(encoder, table, roles.calibration.rows, None, fold=roles.calibration.fold)
 
 
 def _train(
@@ -201,6 +215,7 @@ def _train(
     *,
     folder: Path,
     resume: bool,
+    logger: Logger | None,
     callbacks: Sequence[Callback],
 ) -> tuple[PropensityNet, int]:
     """Train until early stopping; return the net with the best weights, and the epochs."""
@@ -216,7 +231,8 @@ def _train(
         "max_epochs": recipe.fit.max_epochs,
         "gradient_clip_val": GRADIENT_CLIP,
         "num_sanity_val_steps": 0,
-        "logger": False,
+        "logger": logger or False,
+        "log_every_n_steps": 1,
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "default_root_dir": folder,

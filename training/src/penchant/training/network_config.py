@@ -38,8 +38,11 @@ class FeatureSizes:
 class NetworkConfig:
     """Shape and regularisation of a PropensityNet."""
 
-    members: int = 8
-    """Number of ensemble members k that share one batched matrix product."""
+    trunks: int = 5
+    """Number of independent networks T; with 2 or more, each is held out from a T-th of the rows,
+    and what it says of them decides when to stop and how to calibrate."""
+    members: int = 4
+    """Number of ensemble members k of a trunk, which share most of its weights."""
     num_blocks: int = 2
     """Number of hidden layers."""
     width: int = 128
@@ -53,7 +56,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for name in ("members", "num_blocks", "width", "embedding_size"):
+        for name in ("trunks", "members", "num_blocks", "width", "embedding_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         for name in ("dropout", "hidden_share"):

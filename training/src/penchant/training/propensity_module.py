@@ -1,24 +1,48 @@
 """PropensityModule: trains an injected PropensityNet with Lightning.
 
-Letters: B rows, k ensemble members, G goals.
+Letters: B rows, T trunks, k members of a trunk, G goals.
 """
 
 import copy
+from collections.abc import Iterable
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from penchant.training.propensity_net import Batch, PropensityNet, log_probabilities, member_loss
+from penchant.training.propensity_net import (
+    Batch,
+    PropensityNet,
+    TrunkLinear,
+    held_out_members,
+    log_probabilities,
+    trunk_losses,
+)
 from penchant.training.recipe import FitConfig
+
+
+def clip_by_trunk(parameters: Iterable[Tensor], largest: float) -> None:
+    """Scale each trunk's gradient, the first axis of every parameter, to a norm of at most largest.
+
+    Args:
+        parameters: All parameters (T, ...), with their gradients.
+        largest: The largest norm of one trunk's gradient.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    squares = [gradient.flatten(1).square().sum(1) for gradient in gradients]
+    norm = torch.stack(squares).sum(0).sqrt()  # (T,)
+    scale = (largest / (norm + 1e-6)).clamp(max=1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 class PropensityModule(pl.LightningModule):
     """AdamW on the mean of the members' losses; `averaged` follows the weights and is what to keep.
 
     The moving average of the weights (Polyak and Juditsky, 1992) is what validation scores, so the
-    best checkpoint by `validation/logloss`, the log loss of the whole ensemble averaged over goals,
-    holds the best `averaged`.
+    best checkpoint by `validation/logloss` holds the best `averaged`. That is the log loss,
+    averaged over goals, of the members that never learnt from a row: one trunk's where rows have
+    a fold, else all.
     """
 
     def __init__(
@@ -50,11 +74,24 @@ class PropensityModule(pl.LightningModule):
         self._train_losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """Return the members' mean loss on a batch."""
+        """Return the sum of the trunks' losses on a batch: each learns as if it were alone."""
         logits = self.net(batch.position, batch.missing, batch.category, batch.multi)
-        loss = member_loss(logits.float(), batch.label)
-        self._train_losses.append(loss.detach())
-        return loss
+        trunks = self.net.config.trunks
+        losses = trunk_losses(logits.float(), batch.label, batch.fold, num_trunks=trunks)
+        self._train_losses.append(losses.detach().mean())
+        return losses.sum()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of each trunk's own gradient: a common norm would tell of other folds."""
+        if gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            clip_by_trunk(self.net.parameters(), gradient_clip_val)
 
     @torch.no_grad()
     def on_train_batch_end(self, *_: object) -> None:
@@ -78,9 +115,11 @@ class PropensityModule(pl.LightningModule):
         self.loss_count.zero_()
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Add up the ensemble's log loss by goal."""
+        """Add up the log loss by goal of the members that a row was held out from."""
         logits = self.averaged(batch.position, batch.missing, batch.category, batch.multi)
-        log_yes, log_no = log_probabilities(logits.float())
+        trunks = self.net.config.trunks
+        held_out = held_out_members(logits.float(), batch.fold, num_trunks=trunks)
+        log_yes, log_no = log_probabilities(held_out)
         observed = ~batch.label.isnan()
         label = batch.label.nan_to_num()
         loss = -(label * log_yes + (1.0 - label) * log_no)  # (B, G)
@@ -100,13 +139,13 @@ class PropensityModule(pl.LightningModule):
         self.log("validation/logloss", (loss[seen] / count[seen]).mean(), batch_size=1)
 
     def predict_step(self, batch: Batch, _: int) -> Tensor:
-        """Member logits (B, k, G) of the averaged net."""
+        """Members' logits (B, T * k, G) of the averaged net."""
         logits: Tensor = self.averaged(batch.position, batch.missing, batch.category, batch.multi)
         return logits
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW that spares biases, embeddings' lines and the members' scalings from decay."""
-        decayed = [m.weight for m in self.net.modules() if isinstance(m, nn.Linear)]
+        decayed = [m.weight for m in self.net.modules() if isinstance(m, TrunkLinear)]
         decayed.append(self.net.head)
         chosen = {id(parameter) for parameter in decayed}
         spared = [p for p in self.net.parameters() if id(p) not in chosen]

@@ -1,6 +1,7 @@
 """ServedPropensity: the net as it is served, with its calibration and a reason for each feature.
 
-Letters: B rows, F features, D size of an embedding, k ensemble members, W width, G goals.
+Letters: B rows, F features, D size of an embedding, T trunks, k members of a trunk, W width,
+G goals.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +45,7 @@ def share_reasons(single: Tensor, rest: Tensor, base: Tensor, full: Tensor) -> T
 
 @torch.no_grad()
 def mean_embedding(net: PropensityNet, batches: Iterable[Batch]) -> Tensor:
-    """Mean embedding (F, D) of each feature over the rows of `batches`: the average visitor.
+    """Each trunk's mean embedding (T, F, D) of the rows of `batches`: the average visitor.
 
     Leaves the net in evaluation mode.
 
@@ -52,21 +53,27 @@ def mean_embedding(net: PropensityNet, batches: Iterable[Batch]) -> Tensor:
         ValueError: If there is no row.
     """
     net.eval()
-    total = torch.zeros(net.features.num_features, net.config.embedding_size, dtype=torch.float64)
+    total = torch.zeros(reference_shape(net), dtype=torch.float64)
     num_rows = 0
     for batch in batches:
         embedded = net.embedding(batch.position, batch.missing, batch.category, batch.multi)
-        total += embedded.double().sum(0).cpu()
-        num_rows += len(embedded)
+        total += embedded.double().sum(1).cpu()
+        num_rows += embedded.shape[1]
     if not num_rows:
         raise ValueError("batches: expected at least one training row to average, got none")
     return (total / num_rows).float()
 
 
+def reference_shape(net: PropensityNet) -> tuple[int, int, int]:
+    """Shape (T, F, D) of an average visitor."""
+    return net.config.trunks, net.features.num_features, net.config.embedding_size
+
+
 class ServedPropensity(nn.Module):
     """Calibrated propensities, and reasons that sum with `base` to the propensity's logit.
 
-    A feature that is left out of a coalition takes its mean embedding over the training part.
+    A feature that is left out of a coalition takes, in each trunk, its mean embedding over the
+    rows that were learnt from.
     """
 
     def __init__(
@@ -77,13 +84,13 @@ class ServedPropensity(nn.Module):
         Args:
             net: The net, on the CPU.
             calibration: Calibration of the net's G goals.
-            reference: Mean embedding of each feature (F, D), see `mean_embedding`.
+            reference: Mean embedding of each feature (T, F, D), see `mean_embedding`.
 
         Raises:
             ValueError: If calibration or reference do not fit the net.
         """
         super().__init__()
-        expected = (net.features.num_features, net.config.embedding_size)
+        expected = reference_shape(net)
         if tuple(reference.shape) != expected:
             raise ValueError(f"reference: expected shape {expected}, got {tuple(reference.shape)}")
         if len(calibration.goals) != net.num_goals:
@@ -98,8 +105,8 @@ class ServedPropensity(nn.Module):
         self.register_buffer("reference", reference.detach().clone())
         self.eval()
         with torch.no_grad():
-            hidden = net.first_layer(self.reference.unsqueeze(0))
-            self.register_buffer("reference_hidden", hidden)  # (1, k, W)
+            hidden = net.first_layer(self.reference.unsqueeze(1))
+            self.register_buffer("reference_hidden", hidden)  # (T, k, 1, W)
             self.register_buffer("base", self._logit(hidden)[0])  # (G,)
 
     def forward(
@@ -123,7 +130,7 @@ class ServedPropensity(nn.Module):
         return torch.sigmoid(self.logit(self.net.embedding(position, missing, category, multi)))
 
     def logit(self, embedded: Tensor) -> Tensor:
-        """Calibrated logit (B, G) of embedded features (B, F, D): the game the reasons explain."""
+        """Calibrated logit (B, G) of features embedded as (T, B, F, D): the game of the reasons."""
         return self._logit(self.net.first_layer(embedded))
 
     def _logit(self, hidden: Tensor) -> Tensor:
@@ -136,14 +143,14 @@ class ServedPropensity(nn.Module):
         # The logit of the propensity as rounded to float32: near 1 that rounding moves the logit.
         full = torch.log(propensity) - torch.log(1.0 - propensity)
         # The first layer is linear: a coalition's sums are the parts of its features added up.
-        part = self.net.first_layer_parts(embedded - self.reference)  # (F, B, k, W)
-        single = self._coalition_logit(self.reference_hidden + part)  # (F, B, G)
-        rest = self._coalition_logit(hidden - part)
+        part = self.net.first_layer_parts(embedded - self.reference.unsqueeze(1))
+        single = self._coalition_logit(self.reference_hidden.unsqueeze(2) + part)  # (F, B, G)
+        rest = self._coalition_logit(hidden.unsqueeze(2) - part)
         reason = share_reasons(single, rest, self.base, full).permute(1, 2, 0)  # (B, G, F)
         return reason, self.base.expand_as(propensity)
 
     def _coalition_logit(self, hidden: Tensor) -> Tensor:
-        logit = self._logit(hidden.flatten(0, 1))  # (F * B, G)
+        logit = self._logit(hidden.flatten(2, 3))  # (F * B, G)
         return logit.view(self.net.features.num_features, -1, self.net.num_goals)
 
 

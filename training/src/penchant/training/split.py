@@ -42,6 +42,34 @@ def split_rows(table: Table, split: Split) -> Parts:
     )
 
 
+def seen_rows(parts: Parts) -> Rows:
+    """Every row outside the test part, in the table's order."""
+    return np.unique(np.concatenate([parts.train, parts.validation, parts.calibration]))
+
+
+def deal(table: Table, rows: Rows, k: int) -> NDArray[np.int32]:
+    """Deal rows out to k folds of nearly the same size, as the recipe's split cuts.
+
+    Stratified folds have each combination of goals in its proportion. Groups stay whole; a fold
+    stays empty where there are fewer groups than folds. Times are cut between, oldest first.
+
+    Args:
+        table: The recipe's table.
+        rows: Row numbers (B,).
+        k: Number of folds, at least 1.
+
+    Returns:
+        The fold of each row (B,), 0 to k - 1.
+    """
+    split = table.recipe.split
+    fold = np.empty(table.num_rows, dtype=np.int32)
+    for number, part in enumerate(
+        _cut(table, rows, [1 / k] * (k - 1), split=split, seed=split.seed)
+    ):
+        fold[part] = number
+    return fold[rows]
+
+
 def folds(table: Table, k: int, *, seed: int) -> Iterator[Parts]:
     """Divide all rows k times, so that the test parts have no row in common.
 
