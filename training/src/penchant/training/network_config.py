@@ -45,7 +45,7 @@ class NetworkConfig:
     """Number of ensemble members k of a trunk, which share most of its weights."""
     num_blocks: int = 2
     """Number of hidden layers."""
-    width: int = 128
+    width: int = 64
     """Units in a hidden layer."""
     embedding_size: int = 8
     """Numbers that stand for one feature."""
