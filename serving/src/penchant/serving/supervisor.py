@@ -92,6 +92,7 @@ class Supervisor:
         self._stamps: dict[str, tuple[int, int] | None] = {}
         self._failures: dict[str, int] = {}
         self._answered: dict[str, int] = {}
+        self._processes: dict[str, int] = {}
         self._num_restarts = 0
 
     @property
@@ -202,6 +203,7 @@ class Supervisor:
         """
         self._models = self.repository.models()
         self._stamps = {model: self.repository.stamp(model) for model in self._models}
+        self._processes = {model: self.repository.num_processes(model) for model in self._models}
         self._failures.clear()
         self._answered.clear()
         self._process = TritonProcess(
@@ -274,7 +276,7 @@ class Supervisor:
                     return trouble
         if not canaries:
             return None
-        expected = sum(map(self.repository.num_processes, self._models))
+        expected = sum(self._processes[model] for model in self._models)
         if self._process.num_stubs() < expected:
             return f"of {expected} model processes only {self._process.num_stubs()} are alive"
         for model in self._models:
@@ -284,13 +286,14 @@ class Supervisor:
 
     def _reload(self, model: str) -> str | None:
         """Have a newly published version served; what it takes a restart to mend, if anything."""
-        self._canary.forget(model)
         try:
             self._canary.load(model, timeout_s=self._watch.start_timeout_s)
         except CanaryError as error:
-            # Triton keeps the old version then.
+            # Triton keeps the old version then, and the canary its question.
             self._report(f"{model} stays as it was: {error}")
             return None
+        self._canary.forget(model)
+        self._processes[model] = self.repository.num_processes(model)
         try:
             self._canary.ask(model, timeout_s=self._watch.canary_timeout_s)
         except BusyError:

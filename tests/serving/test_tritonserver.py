@@ -1,0 +1,154 @@
+"""Finding and starting a server: the safe settings, and what is written where."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import RunningTriton
+
+from penchant.serving import tritonserver
+from penchant.serving.process import TritonProcess, free_port, sweep_shared_memory
+from penchant.serving.tritonserver import Launch, find_tritonserver, make_backends
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    return Launch(
+        repository=tmp_path,
+        models=("tiny", "journey"),
+        backends=tmp_path,
+        grpc_port=1,
+        metrics_port=2,
+        secret="s3cret",
+        shm_prefix="penchant_1_",
+    )
+
+
+def test_command_line_is_safe(launch: Launch) -> None:
+    command = tritonserver.command_line(find_tritonserver(), launch)
+
+    assert command[0].endswith("tritonserver")
+    for option in (
+        "--allow-http=false",
+        "--allow-sagemaker=false",
+        "--allow-vertex-ai=false",
+        "--grpc-address=127.0.0.1",
+        "--metrics-address=127.0.0.1",
+        "--model-control-mode=explicit",
+        "--load-model=tiny",
+        "--load-model=journey",
+        "--disable-auto-complete-config",
+        "--strict-readiness=true",
+        "--backend-config=python,shm-region-prefix-name=penchant_1_",
+    ):
+        assert option in command
+    (restricted,) = [o for o in command if o.startswith("--grpc-restricted-protocol=")]
+    protocols, _, key = restricted.partition("=")[2].partition(":")
+    assert set(protocols.split(",")) == {
+        "shared-memory",
+        "model-repository",
+        "statistics",
+        "trace",
+        "logging",
+    }
+    assert key == "penchant=s3cret"
+
+
+def test_the_server_listens_on_loopback_alone(triton: RunningTriton) -> None:
+    ports = {
+        int(triton.address.rpartition(":")[2]),
+        int(triton.server.metrics_url.split(":")[2][:-8]),
+    }
+
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            address, port = line.split()[1].split(":")
+            if int(port, 16) in ports and line.split()[3] == "0A":
+                listening.add((address[-8:], int(port, 16)))
+    assert listening == {("0100007F", port) for port in ports}
+
+
+def test_no_server_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tritonserver.FOLDER_VARIABLE, str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(ValueError, match="penchant install tritonserver"):
+        find_tritonserver()
+
+
+def test_a_server_on_the_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable = tmp_path / "opt" / "bin" / "tritonserver"
+    executable.parent.mkdir(parents=True)
+    executable.write_text("#!/bin/sh\n")
+    executable.chmod(0o755)
+    monkeypatch.setenv("PATH", str(executable.parent))
+
+    server = find_tritonserver()
+
+    assert server.executable == executable
+    assert server.backends == tmp_path / "opt" / "backends"
+    assert make_backends(server, tmp_path / "tools") == server.backends
+    assert not (tmp_path / "tools").exists()
+
+
+def test_backends_are_made_outside_the_server_s_folder(tmp_path: Path) -> None:
+    server = find_tritonserver()
+    before = sorted(server.backends.rglob("*"))
+
+    backends = make_backends(server, tmp_path)
+
+    stub = backends / "python" / "triton_python_backend_stub"
+    assert stub.stat().st_mode & stat.S_IXUSR
+    assert make_backends(server, tmp_path) == backends
+    assert [path.name for path in tmp_path.iterdir()] == [backends.name]
+    assert sorted(server.backends.rglob("*")) == before
+
+
+def test_the_model_processes_take_this_python_and_their_own_numpy() -> None:
+    server = find_tritonserver()
+    variables = tritonserver.environment(server)
+
+    assert variables["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    assert (tritonserver.working_folder(server, Path()) / "numpy").is_dir()
+    assert "AIP_MODE" not in variables
+
+
+def test_an_installed_server_is_not_downloaded_again() -> None:
+    assert str(tritonserver.runtime_folder()) in tritonserver.install_tritonserver()
+
+
+def test_a_server_that_cannot_start_leaves_its_last_words(tmp_path: Path) -> None:
+    process = TritonProcess(
+        find_tritonserver(),
+        tmp_path / "no repository",
+        models=("absent",),
+        ports=(free_port(0, ""), free_port(0, "")),
+        home=tmp_path,
+    )
+    try:
+        while process.exit_code() is None:
+            time.sleep(0.05)
+        assert process.stop() != 0
+        assert "no repository" in process.last_words()
+    finally:
+        process.kill()
+
+
+def test_shared_memory_of_dead_supervisors_is_swept() -> None:
+    stale = Path("/dev/shm/penchant_4194305_test")  # above the largest process id
+    mine = Path(f"/dev/shm/penchant_{os.getpid()}_test")
+    stale.touch()
+    mine.touch()
+    try:
+        sweep_shared_memory()
+        assert not stale.exists()
+        assert mine.exists()
+    finally:
+        stale.unlink(missing_ok=True)
+        mine.unlink()
