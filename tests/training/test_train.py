@@ -30,22 +30,25 @@ def _state(home: Path) -> Path | None:
     return next(iter(Home(home).runs.glob("*/run.json")), None)
 
 
-def _kill_in_the_middle(recipe: Recipe, home: Path, folder: Path) -> str:
-    """Train in a process of its own and kill -9 it after some epochs; return the run's id."""
+def _train_in_a_process(recipe: Recipe, home: Path, folder: Path) -> subprocess.Popen[bytes]:
     path = folder / "recipe.json"
     path.write_text(recipe.to_json(), encoding="utf-8")
     penchant = Path(sys.executable).with_name("penchant")
-    log = folder / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
+    with (folder / "log").open("w") as log:
+        return subprocess.Popen(
             [penchant, "train", "propensity", "--config", str(path), "--home", str(home)],
-            stdout=output,
-            stderr=output,
+            stdout=log,
+            stderr=log,
         )
+
+
+def _kill_in_the_middle(recipe: Recipe, home: Path, folder: Path) -> str:
+    """Train in a process of its own and kill -9 it after some epochs; return the run's id."""
+    process = _train_in_a_process(recipe, home, folder)
     try:
         give_up = time.monotonic() + PATIENCE_S
         while not list(Home(home).runs.glob("*/checkpoints/last.ckpt")):
-            assert process.poll() is None, log.read_text()
+            assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < give_up
             time.sleep(0.01)
     finally:
@@ -78,21 +81,27 @@ def test_a_killed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
     assert _state(home) is None
 
 
-def test_without_resume_a_run_begins_anew(tmp_path: Path) -> None:
-    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=1))
+def test_two_devices_train_one_model(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    trainer = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2), trainer=trainer)
+    done = _train_in_a_process(recipe, home, tmp_path)
+    assert done.wait(PATIENCE_S) == 0, (tmp_path / "log").read_text()
+    registry = Registry(Home(home)).connect()
+    assert registry.newest(recipe.name) == 1, "the second process must not register a model too"
+    assert len(list(Home(home).reports.iterdir())) == 1
+
+
+def test_a_second_run_is_a_new_version_and_with_the_same_seed_the_same_model(
+    tmp_path: Path,
+) -> None:
+    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2, seed=3))
     first = train_propensity(recipe, home=tmp_path / "home")
+    scores = first.fitted.predict(first.table, first.parts.test)
     second = train_propensity(recipe, home=tmp_path / "home")
     assert (first.version, second.version) == (1, 2)
     assert first.run_id != second.run_id
-
-
-def test_the_same_seed_gives_the_same_model(tmp_path: Path) -> None:
-    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2, seed=3))
-    scores = []
-    for name in ("one", "two"):
-        trained = train_propensity(recipe, home=tmp_path / name)
-        scores.append(trained.fitted.predict(trained.table, trained.parts.test))
-    assert (scores[0] == scores[1]).all()
+    assert (second.fitted.predict(second.table, second.parts.test) == scores).all()
 
 
 def test_a_store_out_of_reach_is_said_before_anything_is_fitted(tmp_path: Path) -> None:

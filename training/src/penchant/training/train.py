@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +74,11 @@ def train_propensity(
     place = Home(home)
     table = read_table(recipe)
     parts = split_rows(table, recipe.split)
-    registry = Registry(place, tracking_uri).connect()
     folder = place.runs / f"{recipe.name}-{recipe_fingerprint(recipe)[:12]}"
+    if _is_worker():
+        fit_propensity(table, parts, recipe, folder, resume=resume)
+        raise SystemExit(0)
+    registry = Registry(place, tracking_uri).connect()
     run_id = _open_folder(folder, resume=resume)
     with tracked_run(registry, run_id=run_id, name=recipe.name) as run_id:
         (folder / STATE_FILE).write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
@@ -113,6 +117,14 @@ def train_propensity(
         parts=parts,
         fitted=fitted,
     )
+
+
+def _is_worker() -> bool:
+    """Whether Lightning started this command again, to train on one more device of several.
+
+    Such a process only trains: the first one tracks, packages and registers.
+    """
+    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0"
 
 
 def _open_folder(folder: Path, *, resume: bool) -> str | None:
