@@ -1,7 +1,7 @@
 """The simple models that a deep one must beat: logistic regression and gradient boosting.
 
-Both learn from every row outside the test part. The network spends some of those rows on knowing
-when to stop and on calibration; the models it is compared with must not see less than it did.
+Both learn from every row outside the test part, as a cross-fitted network does: the models that it
+is compared with must not see less than it did.
 
 Letters: N rows, n numeric columns, m categorical columns, G goals, V columns of a design matrix.
 """

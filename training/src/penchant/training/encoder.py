@@ -27,7 +27,7 @@ CODE_PREFIX: Final = "code_"
 MISSING_CODE: Final = 0
 """Code of a missing category, and of padding in a multi-valued column."""
 UNKNOWN_CODE: Final = 1
-"""Code of a category that the training part did not hold often enough."""
+"""Code of a category that the learnt rows did not hold often enough."""
 FIRST_CODE: Final = 2
 """Code of the first fitted category."""
 

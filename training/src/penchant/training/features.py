@@ -1,4 +1,4 @@
-"""Features fitted on the training part: quantile grids of numbers, vocabularies of categories."""
+"""Features fitted on the rows that are learnt from: quantile grids and vocabularies."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -88,11 +88,11 @@ class Features:
 
 
 def fit_features(table: Table, rows: NDArray[np.int64], config: FeatureConfig) -> Features:
-    """Fit features on the given rows, which are the training part.
+    """Fit features on the given rows, those that are learnt from.
 
     Args:
         table: The recipe's table.
-        rows: Row numbers (B,) of the training part.
+        rows: Row numbers (B,).
         config: Number of bins and rules for rare categories.
     """
     columns = table.recipe.columns

@@ -49,9 +49,9 @@ class NetworkConfig:
     """Units in a hidden layer."""
     embedding_size: int = 8
     """Numbers that stand for one feature."""
-    dropout: float = 0.3
+    dropout: float = 0.2
     """Share of hidden units switched off at random in training."""
-    hidden_share: float = 0.02
+    hidden_share: float = 0.01
     """Share of values hidden at random in training, so that missing and unknown are learnt."""
 
     def __post_init__(self) -> None:

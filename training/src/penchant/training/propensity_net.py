@@ -23,7 +23,7 @@ from penchant.training.network_config import FeatureSizes, NetworkConfig
 MISSING_CODE = 0
 """Category code of a missing value; padding in a multi-valued column."""
 UNKNOWN_CODE = 1
-"""Category code of a value that was not in the training part."""
+"""Category code of a value that was not in the rows learnt from."""
 SMALLEST_PROBABILITY = 1e-6
 """No propensity is nearer to 0 or 1: no table supports such a claim, and logits stay finite."""
 

@@ -140,7 +140,12 @@ class Goal:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """How rows are divided: train fits, validation stops, calibration calibrates, test judges."""
+    """How rows are divided: train fits, validation stops, calibration calibrates, test judges.
+
+    A network of several trunks needs no rows for stopping and calibration alone: unless the split
+    is by time, it is cross-fitted on all rows outside the test part, and validation and calibration
+    are part of them.
+    """
 
     by: Literal["stratified", "group", "time"] = "stratified"
     """stratified: at random, goals balanced; group: no group in two parts; time: oldest train."""
@@ -169,12 +174,12 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureConfig:
-    """How features are fitted on the training part."""
+    """How features are fitted on the rows that are learnt from."""
 
     num_bins: int = 32
     """Most quantile bins of a numeric column."""
     min_category_count: int = 2
-    """Training rows a category needs to get a code of its own; rarer ones count as unknown."""
+    """Learnt rows a category needs to get a code of its own; rarer ones count as unknown."""
     max_categories: int = 100_000
     """Most categories of one column that get a code, the most frequent first."""
 
@@ -188,7 +193,7 @@ class FeatureConfig:
 class FitConfig:
     """How the network is fitted."""
 
-    batch_size: int = 256
+    batch_size: int = 512
     """Rows a step."""
     learning_rate: float = 2e-3
     """Highest step size of AdamW."""

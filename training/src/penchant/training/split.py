@@ -16,12 +16,15 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Parts:
-    """Row numbers of four parts; only validation and calibration may hold the same rows."""
+    """Row numbers of four parts; only validation and calibration may hold the same rows.
+
+    A cross-fitted network learns from the first three alike (`penchant.training.cross_fit`).
+    """
 
     train: Rows
     """Rows that features and network are fitted on."""
     validation: Rows
-    """Rows that decide when to stop."""
+    """Rows that decide when to stop, and choose the penalty of the logistic regression."""
     calibration: Rows
     """Rows that fit the calibration."""
     test: Rows
