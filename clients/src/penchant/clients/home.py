@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Home:
-    """Paths below one folder, ``.penchant`` unless a verb is told otherwise; nothing is created here."""
+    """Paths below one folder, ``.penchant`` unless told otherwise; nothing is created here."""
 
     folder: Path
 
@@ -34,7 +34,7 @@ class Home:
 
     @property
     def endpoint(self) -> Path:
-        """JSON file of the running server: {"grpc": "127.0.0.1:8001", "pid": 1, "models": [...]}."""
+        """JSON of the running server: {"grpc": "127.0.0.1:8001", "pid": 1, "models": [...]}."""
         return self.folder / "endpoint.json"
 
     @property
