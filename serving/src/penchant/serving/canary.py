@@ -5,7 +5,9 @@ Triton 2.51 stays "ready" when a model's process is dead or hangs, so readiness 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +20,9 @@ from penchant.serving.repository import Repository, ServedModel
 
 NUM_ROWS: Final = 2
 """Golden rows of one question."""
+NUDGE_EVERY_S: Final = 0.02
+NUDGE_AFTER_S: Final = 0.6
+"""Longer than Triton's batcher waits between two looks of its own."""
 QUEUE_MESSAGES: Final = ("Exceeds maximum queue size", "Request timeout expired")
 """How Triton says that a request waited in vain: the server is busy, not broken."""
 
@@ -71,6 +76,29 @@ class Canary:
                 raise BusyError(message) from error
             raise CanaryError(message) from error
 
+    @contextmanager
+    def nudging(self, model: str) -> Iterator[None]:
+        """Ask again and again, without waiting for answers, while a new version takes over.
+
+        The batcher of a version just loaded may overlook its first requests, and looks by itself
+        only every half second; each further request wakes it.
+        """
+        question = self._questions.get(model)
+        over = threading.Event()
+
+        def nudge() -> None:
+            while question and not over.wait(NUDGE_EVERY_S):
+                question.send(self._client)
+
+        thread = threading.Thread(target=nudge, name="penchant-nudge")
+        thread.start()
+        try:
+            yield
+            over.wait(NUDGE_AFTER_S)
+        finally:
+            over.set()
+            thread.join()
+
     def num_answered(self, model: str, *, timeout_s: float) -> int:
         """Requests that the model has answered since it was loaded.
 
@@ -115,6 +143,10 @@ class Canary:
         return str(self._client.get_server_metadata(client_timeout=timeout_s).version)
 
 
+def _ignore(result: object, error: object) -> None:
+    """What becomes of an answer that nobody waits for."""
+
+
 class _Question:
     def __init__(self, served: ServedModel) -> None:
         self._served = served
@@ -127,6 +159,10 @@ class _Question:
             tensor.set_data_from_numpy(value)
             self._inputs.append(tensor)
         self._outputs = [triton.InferRequestedOutput(name) for name in served.outputs]
+
+    def send(self, client: Any) -> None:
+        """Ask, and let the answer go."""
+        client.async_infer(self._served.name, self._inputs, _ignore, outputs=self._outputs[:1])
 
     def ask(self, client: Any, timeout_s: float) -> None:
         served = self._served

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +13,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from penchant.clients.home import Home
 from penchant.serving.canary import BusyError, Canary, CanaryError
+from penchant.serving.endpoint_file import remove_endpoint, write_endpoint
 from penchant.serving.process import TritonProcess, free_port
 from penchant.serving.repository import Repository
 from penchant.serving.tritonserver import LOOPBACK, TritonServer, find_tritonserver
@@ -239,6 +237,9 @@ class Supervisor:
                     problems.pop(model, None)
                 except (CanaryError, ValueError) as error:
                     problems[model] = str(error)
+                    if self.repository.stamp(model) != self._stamps[model]:
+                        # Published while the server read its config: have it read again.
+                        self._reload(model)
             for model in self._given_up(waiting):
                 if not forgiving or len(self._models) == 1:
                     raise self._no_start(problems.get(model, f"model {model!r} does not load"))
@@ -268,9 +269,7 @@ class Supervisor:
         if code is not None:
             return f"tritonserver ended with code {code}"
         for model in self.repository.models():
-            stamp = self.repository.stamp(model)
-            if stamp != self._stamps.get(model):
-                self._stamps[model] = stamp
+            if self.repository.stamp(model) != self._stamps.get(model):
                 trouble = self._reload(model)
                 if trouble:
                     return trouble
@@ -286,12 +285,22 @@ class Supervisor:
 
     def _reload(self, model: str) -> str | None:
         """Have a newly published version served; what it takes a restart to mend, if anything."""
-        try:
-            self._canary.load(model, timeout_s=self._watch.start_timeout_s)
-        except CanaryError as error:
-            # Triton keeps the old version then, and the canary its question.
-            self._report(f"{model} stays as it was: {error}")
-            return None
+        while True:
+            self._stamps[model] = self.repository.stamp(model)
+            try:
+                with self._canary.nudging(model):
+                    self._canary.load(model, timeout_s=self._watch.start_timeout_s)
+            except CanaryError as error:
+                # Triton keeps the old version then, and the canary its question.
+                self._report(f"{model} stays as it was: {error}")
+                return None
+            trouble = self._verify(model)
+            # Published again meanwhile: what was loaded and what was asked may be two versions.
+            if self.repository.stamp(model) == self._stamps[model]:
+                return trouble
+
+    def _verify(self, model: str) -> str | None:
+        """Whether the version just loaded is the one that answers."""
         self._canary.forget(model)
         self._processes[model] = self.repository.num_processes(model)
         try:
@@ -346,7 +355,7 @@ class Supervisor:
                 reason = str(error)
 
     def _shut_down(self) -> None:
-        _remove_endpoint(self.home.endpoint)
+        remove_endpoint(self.home.endpoint)
         self._canary.close()
         self._process.stop()
 
@@ -361,13 +370,10 @@ class Supervisor:
         return f"serving {models} at {self.address} (gRPC), metrics at {self.metrics_url}"
 
     def _write_endpoint(self) -> None:
-        endpoint = {
-            "grpc": self.address,
-            "metrics": self.metrics_url,
-            "pid": os.getpid(),
-            "models": self._models,
-        }
-        _write_json(self.home.endpoint, endpoint)
+        write_endpoint(
+            self.home.endpoint,
+            {"grpc": self.address, "metrics": self.metrics_url, "models": self._models},
+        )
 
 
 @contextmanager
@@ -403,19 +409,3 @@ def running_server(
         yield supervisor
     finally:
         supervisor.stop()
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False) as file:
-        json.dump(content, file)
-    Path(file.name).replace(path)
-
-
-def _remove_endpoint(path: Path) -> None:
-    """Remove the endpoint file, unless another supervisor has written its own since."""
-    try:
-        if json.loads(path.read_text())["pid"] == os.getpid():
-            path.unlink()
-    except (OSError, ValueError, KeyError):
-        return
