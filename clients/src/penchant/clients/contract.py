@@ -9,6 +9,8 @@ from the server.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from dataclasses import asdict, dataclass, field, fields
 from decimal import Decimal
 from functools import cached_property
@@ -19,6 +21,9 @@ import numpy.typing as npt
 
 CONTRACT_PARAMETER: Final = "contract"
 """Name of the Triton config parameter that holds :meth:`Contract.to_json`."""
+
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+"""What a model's name matches as a whole: it is a folder, a metric's and a registry's name."""
 
 NUMERIC: Final = "numeric"
 CATEGORICAL: Final = "categorical"
@@ -54,7 +59,29 @@ class MultiValued:
     name: str
     """Column name; its tensor is ``multi_<name>``."""
     max_values: int
-    """Slots l on the wire; shorter rows are padded with ""."""
+    """Slots l on the wire; shorter rows are padded with "", of longer ones the first l are kept."""
+    separator: str = "|"
+    """What stands between the values of a row that holds them as one text."""
+
+    def __post_init__(self) -> None:
+        """Refuse a name that makes no tensor and no file, and a column without slots."""
+        name = self.name
+        is_name = isinstance(name, str) and name not in ("", ".", "..") and "/" not in name
+        if not is_name or any(unicodedata.category(letter) == "Cc" for letter in name):
+            raise ValueError(
+                "contract.multi_valued: expected a column name without '/' and control characters, "
+                f"other than '.' and '..', got {name!r}; rename the column"
+            )
+        if not self.max_values >= 1:
+            raise ValueError(
+                f"contract.multi_valued: expected at least 1 as max_values of {name!r}, "
+                f"got {self.max_values!r}; give it a slot"
+            )
+        if not isinstance(self.separator, str) or not self.separator:
+            raise ValueError(
+                f"contract.multi_valued: expected a text as separator of {name!r}, "
+                f"got {self.separator!r}; name what stands between its values, as in '|'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +104,36 @@ class Contract:
     """p99 the model is meant to keep, in milliseconds; also the default queue timeout."""
     kind: str = field(default="propensity")
     """Kind of model."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can have.
+
+        Raises:
+            ValueError: naming the field.
+        """
+        if not isinstance(self.model, str) or not MODEL_NAME.fullmatch(self.model):
+            raise ValueError(
+                "contract.model: expected 1 to 64 ASCII letters, digits or underscores, "
+                f"got {self.model!r}; rename the model"
+            )
+        _check_names("goals", self.goals, remedy="name each goal once")
+        for name in ("numeric", "categorical", "multi_valued"):
+            if not isinstance(getattr(self, name), tuple):
+                raise ValueError(
+                    f"contract.{name}: expected a tuple of columns, got {getattr(self, name)!r}; "
+                    "put its columns into one"
+                )
+        _check_names("features", self.features, remedy="give each column to one group")
+        if not self.max_batch_size >= 1:
+            raise ValueError(
+                f"contract.max_batch_size: expected at least 1 row, got {self.max_batch_size!r}; "
+                "raise it"
+            )
+        if not self.latency_budget_ms > 0:
+            raise ValueError(
+                "contract.latency_budget_ms: expected more than 0 milliseconds, "
+                f"got {self.latency_budget_ms!r}; raise it"
+            )
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -133,14 +190,33 @@ class Contract:
 
 
 def _known_fields(raw: dict[str, Any]) -> dict[str, Any]:
-    known = {key: raw[key] for key in (f.name for f in fields(Contract)) if key in raw}
-    for name in ("goals", "numeric", "categorical"):
-        known[name] = tuple(known.get(name, ()))
+    known = _known(Contract, raw)
+    for name in ("goals", "numeric", "categorical", "multi_valued"):
+        values = known.get(name, [])
+        if not isinstance(values, list):
+            raise TypeError(f"{name}: expected a list, got {values!r}")
+        known[name] = tuple(values)
     known["multi_valued"] = tuple(
-        MultiValued(name=column["name"], max_values=column["max_values"])
-        for column in known.get("multi_valued", ())
+        MultiValued(**_known(MultiValued, column)) for column in known["multi_valued"]
     )
     return known
+
+
+def _known(kind: type[Contract | MultiValued], raw: dict[str, Any]) -> dict[str, Any]:
+    return {each.name: raw[each.name] for each in fields(kind) if each.name in raw}
+
+
+def _check_names(name: str, names: Any, *, remedy: str) -> None:
+    """Refuse anything but a tuple of texts, at least one, none empty and none twice."""
+    is_tuple = isinstance(names, tuple) and all(isinstance(each, str) and each for each in names)
+    if not is_tuple or not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"contract.{name}: expected one or more different names that are not empty, as a "
+            f"tuple, got {names!r}; {remedy}"
+        )
+
+
+_WHOLE_NUMBER: Final = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")
 
 
 def is_missing(value: object) -> bool:
@@ -174,6 +250,24 @@ def canonical_text(value: object) -> str:
     if isinstance(value, Decimal) and value.is_finite():
         return str(int(value)) if value == int(value) else format(value.normalize(), "f")
     return str(value)
+
+
+def csv_text(cell: str | None) -> str:
+    """The text that stands for a category written in a CSV, in training and in scoring alike.
+
+    A CSV says nothing about types, so what would be the text of a truth value or of a number
+    without a fraction (:func:`canonical_text`) is taken for one: true and false in any case become
+    "true" and "false", ``1.0`` and ``3.00`` become "1" and "3". Everything else is text and stays
+    as it stands: ``007``, ``1.50``, ``1e3``, ``10:00``, dates. Missing is "".
+    """
+    if not cell:
+        return ""
+    if cell.lower() in ("true", "false"):
+        return cell.lower()
+    whole = _WHOLE_NUMBER.fullmatch(cell)
+    if whole is None:
+        return cell
+    return "0" if whole[1] == "-0" else whole[1]
 
 
 def canonical_texts(values: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
