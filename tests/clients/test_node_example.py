@@ -16,7 +16,7 @@ from penchant.clients.descriptors import write_descriptors
 EXAMPLE = Path(__file__).parents[2] / "clients" / "examples" / "node"
 ROWS = [
     {"age": 41.5, "city": "Łódź", "channel": 7, "tags": ["boty", "أحذية"]},
-    {"basket": 3, "city": True, "channel": "?"},
+    {"basket": 3, "city": True, "channel": "?", "tags": "boty | kurtki||a|b"},
     {},
 ]
 
@@ -35,6 +35,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
+        timeout=300,
     )
     if done.returncode:
         pytest.skip(f"npm cannot install here: {done.stderr[-300:]}")

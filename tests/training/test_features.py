@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from tests.tables import shop_recipe, shop_rows
 
+from penchant.clients.contract import MultiValued
 from penchant.serving.decode import IR_VERSION, ML_OPSET, OPSET
 from penchant.training.encoder import compile_encoder
 from penchant.training.features import (
@@ -30,7 +32,14 @@ from penchant.training.features import (
     fit_edges,
     fit_features,
 )
-from penchant.training.recipe import Columns, FeatureConfig, Goal, read_recipe, shipped_recipe
+from penchant.training.recipe import (
+    Columns,
+    FeatureConfig,
+    Goal,
+    MultiValuedColumn,
+    read_recipe,
+    shipped_recipe,
+)
 from penchant.training.split import split_rows
 from penchant.training.table import read_table
 
@@ -236,13 +245,15 @@ def test_rare_and_surplus_categories_are_unknown(tmp_path: Path) -> None:
 
 
 def test_the_contract_names_what_was_fitted(tmp_path: Path) -> None:
-    recipe = shop_recipe(tmp_path)
+    interests = MultiValuedColumn(name="interests", max_values=3, separator=";")
+    columns = replace(shop_recipe(tmp_path).columns, multi_valued=(interests,))
+    recipe = shop_recipe(tmp_path, columns=columns)
     table = read_table(recipe)
     features = fit_features(table, np.arange(600), recipe.features)
     contract = features.contract(recipe)
     assert contract.features == ("seconds", "pages", "device", "member", "interests")
     assert contract.goals == ("purchase", "leave")
-    assert contract.multi_valued[0].max_values == 3
+    assert contract.multi_valued == (MultiValued(name="interests", max_values=3, separator=";"),)
     assert contract.max_batch_size == recipe.budget.max_batch_size
     assert json.loads(json.dumps(features.to_dict()))["numeric"][0]["name"] == "seconds"
 

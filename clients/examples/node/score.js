@@ -72,10 +72,13 @@ function buildRequest(model, contract, rows) {
     const texts = rows.flatMap((row) => contract.categorical.map((name) => categoryText(row[name])));
     add('categorical', 'BYTES', contract.categorical.length, packTexts(texts));
   }
-  for (const { name, max_values: width } of contract.multi_valued) {
+  for (const { name, max_values: width, separator = '|' } of contract.multi_valued) {
     const texts = rows.flatMap((row) => {
-      const values = (row[name] ?? []).map(categoryText);
-      if (values.length > width) throw new Error(`${name}: at most ${width} values`);
+      const held = row[name] ?? [];
+      const all = typeof held === 'string'
+        ? held.split(separator).map((text) => text.trim()) : held.map(categoryText);
+      // As in training: empty values are left out, and those for which there is no slot.
+      const values = all.filter((text) => text !== '').slice(0, width);
       return [...values, ...Array(width - values.length).fill('')];
     });
     add(`multi_${name}`, 'BYTES', width, packTexts(texts));

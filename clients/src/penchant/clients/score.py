@@ -27,6 +27,7 @@ from rich.progress import (
 )
 
 from penchant.clients.client import AsyncPropensityClient
+from penchant.clients.column_names import check_columns, nearest
 from penchant.clients.contract import Contract
 from penchant.clients.errors import (
     DeadlineExceeded,
@@ -37,7 +38,6 @@ from penchant.clients.errors import (
 from penchant.clients.home import Home
 from penchant.clients.parts import Parts
 from penchant.clients.row_source import RowSource
-from penchant.clients.rows import check_columns, nearest
 from penchant.clients.scored_table import ScoredTable
 
 AHEAD: Final = 2

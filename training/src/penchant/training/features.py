@@ -75,8 +75,8 @@ class Features:
             numeric=tuple(column.name for column in self.numeric),
             categorical=tuple(column.name for column in self.categorical),
             multi_valued=tuple(
-                MultiValued(name=column.name, max_values=column.max_values)
-                for column in self.multi_valued
+                MultiValued(name=c.name, max_values=c.max_values, separator=c.separator)
+                for c in recipe.columns.multi_valued
             ),
             max_batch_size=recipe.budget.max_batch_size,
             latency_budget_ms=recipe.budget.latency_p99_ms,
