@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
-from penchant.training.baselines import fit_baselines, seen_rows
+from penchant.training.baselines import fit_baselines
 from penchant.training.evaluation import NETWORK, Evaluation
 from penchant.training.fit import FittedPropensity
 from penchant.training.recipe import Recipe
-from penchant.training.split import Parts
+from penchant.training.split import Parts, seen_rows
 from penchant.training.table import Table
 from penchant.training.tracking import code_revision
 
