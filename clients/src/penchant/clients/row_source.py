@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from penchant.clients.contract import Contract
+from penchant.clients.contract import Contract, MultiValued, csv_text
+from penchant.clients.csv_file import read_delimiter
+from penchant.clients.rows import Rows
 
 _DIGEST_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 22
@@ -27,8 +30,8 @@ class RowSource:
     """A file of rows."""
 
     path: Path
-    columns: tuple[str, ...]
-    """All columns of the file."""
+    schema: Any
+    """``pyarrow.Schema`` of the file; a CSV holds nothing but text."""
     num_rows: int | None
     """Number of rows, if the file says so."""
 
@@ -42,10 +45,16 @@ class RowSource:
         if not path.is_file():
             raise ValueError(f"input: expected a Parquet or CSV file, found none at {path}")
         if _is_csv(path):
-            with _readable(path), pa_csv.open_csv(path) as reader:
-                return cls(path, tuple(reader.schema.names), None)
+            with _readable(path), pa_csv.open_csv(path, parse_options=_parsing(path)) as reader:
+                text = pa.schema([(name, pa.string()) for name in reader.schema.names])
+                return cls(path, text, None)
         with _readable(path), pq.ParquetFile(path) as file:
-            return cls(path, tuple(file.schema_arrow.names), file.metadata.num_rows)
+            return cls(path, file.schema_arrow, file.metadata.num_rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of the file."""
+        return tuple(self.schema.names)
 
     def fingerprint(self) -> dict[str, Any]:
         """What tells whether the file is still the same: size, time, and its first and last MiB."""
@@ -68,7 +77,7 @@ class RowSource:
         """``pyarrow.Table`` after table of ``num_rows`` rows, the last one perhaps shorter.
 
         Args:
-            contract: names the columns to read, and which are numbers.
+            contract: names the columns to read.
             keep: further columns to read.
             num_rows: of a piece.
             skip_rows: leave that many rows out at the start.
@@ -76,26 +85,39 @@ class RowSource:
         columns = [*dict.fromkeys((*contract.features, *keep))]
         with _readable(self.path):
             if _is_csv(self.path):
-                batches = self._csv_batches(contract, columns)
+                batches = self._csv_batches(columns)
             else:
                 batches, skip_rows = self._parquet_batches(columns, num_rows, skip_rows)
             yield from _cut(batches, num_rows, skip_rows)
 
-    def _csv_batches(self, contract: Contract, columns: list[str]) -> Iterator[Any]:
-        if contract.multi_valued:
-            name = contract.multi_valued[0].name
-            raise ValueError(
-                f"column {name!r}: takes a list of values a row, which CSV cannot hold; use Parquet"
-            )
-        # Categories are typed as a table reader would type them (TRUE is a truth value, 1 a
-        # number); columns that are only passed through stay the text they are.
-        types = {
-            **{name: pa.string() for name in columns if name not in contract.features},
-            **{name: pa.float64() for name in contract.numeric},
+    def rows(self, piece: Any, contract: Contract) -> Rows:
+        """The features of a piece as a client takes them.
+
+        A CSV's text becomes what training makes of it: numbers, and categories by
+        :func:`~penchant.clients.contract.csv_text`.
+        """
+        if not _is_csv(self.path):
+            rows: Rows = piece
+            return rows
+        columns = {name: _numbers(piece.column(name)) for name in contract.numeric}
+        columns |= {name: _categories(piece.column(name)) for name in contract.categorical}
+        columns |= {
+            each.name: _lists(piece.column(each.name), each) for each in contract.multi_valued
         }
-        options = pa_csv.ConvertOptions(column_types=types, include_columns=columns)
-        reading = pa_csv.ReadOptions(block_size=_READ_BYTES)
-        with pa_csv.open_csv(self.path, read_options=reading, convert_options=options) as reader:
+        return columns
+
+    def _csv_batches(self, columns: list[str]) -> Iterator[Any]:
+        # All as text: types guessed from the first rows would fail on later ones, and differ from
+        # those that training was told.
+        options = pa_csv.ConvertOptions(
+            column_types=dict.fromkeys(columns, pa.string()), include_columns=columns
+        )
+        with pa_csv.open_csv(
+            self.path,
+            read_options=pa_csv.ReadOptions(block_size=_READ_BYTES),
+            parse_options=_parsing(self.path),
+            convert_options=options,
+        ) as reader:
             yield from reader
 
     def _parquet_batches(
@@ -141,6 +163,43 @@ def _is_csv(path: Path) -> bool:
     if path.suffix.lower() in (".csv", ".parquet", ".pq"):
         return path.suffix.lower() == ".csv"
     raise ValueError(f"input: expected a .parquet or .csv file, got {path}")
+
+
+def _parsing(path: Path) -> Any:
+    return pa_csv.ParseOptions(delimiter=read_delimiter(path), newlines_in_values=True)
+
+
+def _numbers(column: Any) -> Any:
+    """Text as numbers, as truth values if it says so; blank text is missing."""
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(column))
+    text = pc.if_else(pc.equal(text, ""), None, text)
+    text = pc.if_else(pc.equal(text, "true"), "1", text)
+    text = pc.if_else(pc.equal(text, "false"), "0", text)
+    try:
+        return text.cast(pa.float64())
+    except pa.ArrowInvalid:
+        # The client names the first value that is no number, and its row.
+        return [_number(cell, raw) for cell, raw in zip(text, column, strict=True)]
+
+
+def _number(cell: Any, raw: Any) -> float | str | None:
+    try:
+        number: float | None = cell.cast(pa.float64()).as_py()
+        return number
+    except pa.ArrowInvalid:
+        return str(raw)
+
+
+def _categories(column: Any) -> Any:
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = pa.array(map(csv_text, encoded.dictionary.to_pylist()), pa.string())
+    return texts.take(encoded.indices)
+
+
+def _lists(column: Any, config: MultiValued) -> Any:
+    lists = pc.split_pattern(column.combine_chunks(), config.separator)
+    texts = _categories(pc.utf8_trim_whitespace(pa.chunked_array([lists.values])))
+    return pa.ListArray.from_arrays(lists.offsets, texts)
 
 
 def _cut(batches: Iterator[Any], num_rows: int, skip_rows: int) -> Iterator[Any]:

@@ -186,8 +186,9 @@ class _Job:
 
     async def _score(self, piece: Any, first_row: int) -> Any:
         try:
+            rows = await asyncio.to_thread(self.source.rows, piece, self.scored.contract)
             scores = await self.patience.until(
-                lambda: self.client.score(piece, reasons=self.scored.num_reasons > 0)
+                lambda: self.client.score(rows, reasons=self.scored.num_reasons > 0)
             )
         except InvalidRows as error:
             raise InvalidRows(

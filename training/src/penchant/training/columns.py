@@ -3,6 +3,7 @@
 N rows, l slots of a multi-valued column. Rows in messages count from 1, a header not counted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from penchant.clients.contract import canonical_text, canonical_texts
+from penchant.clients.contract import canonical_text
 from penchant.training.recipe import Goal, MultiValuedColumn
 from penchant.training.recipe_checks import nearest
 
@@ -61,8 +62,15 @@ def read_numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
     return result
 
 
-def read_categories(column: pa.ChunkedArray, name: str) -> CodedColumn:
+def read_categories(
+    column: pa.ChunkedArray, name: str, *, text_of: Callable[[Any], str] = canonical_text
+) -> CodedColumn:
     """Categories of a column with one value a row, as codes (N,).
+
+    Args:
+        column: N values.
+        name: For messages.
+        text_of: Gives the text that stands for a value.
 
     Raises:
         ValueError: The column holds lists or records.
@@ -73,14 +81,24 @@ def read_categories(column: pa.ChunkedArray, name: str) -> CodedColumn:
             f"columns.categorical: '{name}' has the type {column.type}, expected one value a row; "
             "move a list to columns.multi_valued, anything else to columns.ignored"
         )
-    codes, texts = _encode(column)
+    codes, texts = _encode(column, text_of)
     return CodedColumn(name=name, codes=codes, texts=texts)
 
 
-def read_multi_valued(column: pa.ChunkedArray, config: MultiValuedColumn) -> CodedColumn:
+def read_multi_valued(
+    column: pa.ChunkedArray,
+    config: MultiValuedColumn,
+    *,
+    text_of: Callable[[Any], str] = canonical_text,
+) -> CodedColumn:
     """Categories of a column with several values a row, as codes (N, l), 0 where there is none.
 
     Missing values are left out, and those after the first l of a row.
+
+    Args:
+        column: N lists, or N texts with a separator.
+        config: Says the separator and l.
+        text_of: Gives the text that stands for one of the values.
 
     Raises:
         ValueError: The column holds neither lists nor text.
@@ -103,7 +121,7 @@ def read_multi_valued(column: pa.ChunkedArray, config: MultiValuedColumn) -> Cod
     values = pc.list_flatten(column)
     if is_text:  # spaces around a separator; what a list holds is what callers send
         values = pc.utf8_trim_whitespace(values)
-    code, texts = _encode(values)
+    code, texts = _encode(values, text_of)
     row, code = row[code > 0], code[code > 0]
     slot = np.arange(len(row)) - np.searchsorted(row, row)
     kept = slot < config.max_values
@@ -165,7 +183,10 @@ def read_times(column: pa.ChunkedArray, name: str) -> NDArray[np.int64]:
     """
     column = _plain(column)
     if _is_text(column.type):
-        column = _parse(column, name, kind=pa.timestamp("us"))
+        try:
+            column = _parse(column, name)
+        except ValueError:
+            column = _parse(column, name, kind=pa.timestamp("us"))
     if not (pa.types.is_temporal(column.type) or _is_number(column.type)):
         raise ValueError(
             f"split.column: '{name}' has the type {column.type}, expected times, dates, numbers, "
@@ -190,16 +211,17 @@ def _is_number(kind: pa.DataType) -> bool:
     )
 
 
-def _encode(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
+def _encode(
+    column: pa.ChunkedArray, text_of: Callable[[Any], str]
+) -> tuple[NDArray[np.int32], NDArray[np.object_]]:
     """Codes and texts as in `CodedColumn`; only the distinct values are turned into text."""
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    distinct = np.empty(len(encoded.dictionary), dtype=np.object_)
-    distinct[:] = encoded.dictionary.to_pylist()
+    distinct = map(text_of, encoded.dictionary.to_pylist())
     # Several values can have one text (None and ""), hence the second numbering.
     code_of = {"": 0}
-    code = [code_of.setdefault(text, len(code_of)) for text in canonical_texts(distinct)]
+    code = [code_of.setdefault(text, len(code_of)) for text in distinct]
     place = encoded.indices.fill_null(len(code)).to_numpy(zero_copy_only=False)
     texts = np.empty(len(code_of), dtype=np.object_)
     texts[:] = list(code_of)

@@ -2,9 +2,10 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from penchant.clients.csv_file import read_delimiter
 from penchant.training.recipe import TableSource
 from penchant.training.recipe_checks import DATABASE_FILE_SCHEMES, nearest
 
@@ -33,26 +35,36 @@ class Source:
     """The rows, as an Ibis expression."""
     ordered: bool
     """Whether the rows come in the same order each time without sorting."""
-    is_csv: bool = False
-    """Whether truth values are written as text."""
+    as_text: Callable[[Collection[str]], ir.Table] | None = None
+    """Of a CSV: its rows, with the named columns as the text that is written there."""
 
     @property
     def columns(self) -> dict[str, str]:
         """Every column of the table with Ibis' name for its type."""
         return {name: str(kind) for name, kind in self.expression.schema().items()}
 
-    def read(self, columns: Sequence[str]) -> pa.Table:
+    @property
+    def is_csv(self) -> bool:
+        """Whether the types of values are guessed from text."""
+        return self.as_text is not None
+
+    def read(self, columns: Sequence[str], *, text: Collection[str] = ()) -> pa.Table:
         """Read the named columns, rows in an order that is the same each time.
+
+        Args:
+            columns: Which.
+            text: Those of them whose type is not to be guessed where the file has none.
 
         Raises:
             ValueError: There is no row, or the rows cannot be read.
         """
         with _explained("table", self.place, "check that the file is whole and of that format"):
-            table = self.expression.select(*columns).to_pyarrow().combine_chunks()
+            rows = self.expression if self.as_text is None else self.as_text(text)
+            table = rows.select(*columns).to_pyarrow().combine_chunks()
         if not table.num_rows:
             raise ValueError(f"table: expected rows in {self.place}, got an empty table")
         if self.is_csv:
-            table = _with_truth_values(table)
+            table = _with_truth_values(table, besides=text)
         return table if self.ordered else table.sort_by([(name, "ascending") for name in columns])
 
     def check_columns(self, named: dict[str, Sequence[str]]) -> None:
@@ -100,18 +112,30 @@ def _open_file(path: Path) -> Source:
             f"table.path: expected a file that ends in .parquet, .csv, .csv.gz, .tsv or .tsv.gz, "
             f"got {path}"
         )
-    connection = ibis.duckdb.connect()
     with _explained("table.path", str(path), "check that the file is whole and of that format"):
         if name.endswith(_PARQUET_SUFFIXES):
-            rows = connection.read_parquet(path)
-        else:
-            # Types are told from all rows: a guess from the first ones would fail on a later row,
-            # and the message would not be ours. Left to itself DuckDB takes yes and no for truth
-            # values, which callers who send "yes" would never match.
-            kinds = ["BIGINT", "DOUBLE", "VARCHAR"]
-            rows = connection.read_csv(path, sample_size=-1, auto_type_candidates=kinds)
-    is_csv = not name.endswith(_PARQUET_SUFFIXES)
-    return Source(place=str(path), expression=rows, ordered=True, is_csv=is_csv)
+            rows = ibis.duckdb.connect().read_parquet(path)
+            return Source(place=str(path), expression=rows, ordered=True)
+        as_text = partial(_read_csv, path)
+        return Source(place=str(path), expression=as_text(()), ordered=True, as_text=as_text)
+
+
+def _read_csv(path: Path, text: Collection[str]) -> ir.Table:
+    """The rows of a CSV; its form is told, not guessed, so that scoring reads it alike."""
+    return ibis.duckdb.connect().read_csv(
+        path,
+        types=dict.fromkeys(text, "VARCHAR") or None,
+        # Types are told from all rows: a guess from the first ones would fail on a later row, and
+        # the message would not be ours. Left to itself DuckDB takes yes and no for truth values,
+        # which callers who send "yes" would never match.
+        sample_size=-1,
+        auto_type_candidates=["BIGINT", "DOUBLE", "VARCHAR"],
+        delim=read_delimiter(path),
+        quote='"',
+        escape='"',
+        comment="",
+        skip=0,
+    )
 
 
 def _open_database(source: TableSource) -> Source:
@@ -129,10 +153,10 @@ def _open_database(source: TableSource) -> Source:
     return Source(place=place, expression=rows, ordered=bool(options) or parts.scheme == "sqlite")
 
 
-def _with_truth_values(table: pa.Table) -> pa.Table:
+def _with_truth_values(table: pa.Table, *, besides: Collection[str]) -> pa.Table:
     """The table with text that is only true and false as truth values, as pandas reads it."""
     for place, field in enumerate(table.schema):
-        if not pa.types.is_string(field.type):
+        if field.name in besides or not pa.types.is_string(field.type):
             continue
         distinct = set(pc.unique(table[place]).to_pylist()) - {None}
         if distinct and distinct <= _TRUTH_TEXTS:

@@ -8,7 +8,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from penchant.clients.contract import CATEGORICAL, MULTI_PREFIX, NUMERIC
+from penchant.clients.contract import (
+    CATEGORICAL,
+    MULTI_PREFIX,
+    NUMERIC,
+    canonical_text,
+    csv_text,
+)
 from penchant.training.columns import (
     CodedColumn,
     read_categories,
@@ -29,7 +35,8 @@ class Table:
     recipe: Recipe
     """What the table was read for."""
     arrow: pa.Table
-    """Raw values, with the types of the source: features, goals and the split's column."""
+    """Raw values, with the types of the source: features, goals and the split's column. Categories
+    of a CSV are the text that is written there."""
     numeric: NDArray[np.float32]
     """Numeric columns in the contract's order, (N, n), NaN = missing."""
     categorical: tuple[CodedColumn, ...]
@@ -72,12 +79,18 @@ def read_table(recipe: Recipe) -> Table:
         ValueError: The table does not exist, is empty, lacks a column or holds values that do not
             fit the recipe; the message names the column, what was expected and what to do.
     """
-    arrow = read_arrow(recipe, open_source(recipe.table))
+    source = open_source(recipe.table)
+    arrow = read_arrow(recipe, source)
+    text_of = csv_text if source.is_csv else canonical_text
     columns, split = recipe.columns, recipe.split
     numbers = [read_numbers(arrow[name], name) for name in columns.numeric]
     numeric = np.stack(numbers, 1) if numbers else np.empty((len(arrow), 0), dtype=np.float32)
-    categorical = tuple(read_categories(arrow[name], name) for name in columns.categorical)
-    multi_valued = tuple(read_multi_valued(arrow[c.name], c) for c in columns.multi_valued)
+    categorical = tuple(
+        read_categories(arrow[name], name, text_of=text_of) for name in columns.categorical
+    )
+    multi_valued = tuple(
+        read_multi_valued(arrow[c.name], c, text_of=text_of) for c in columns.multi_valued
+    )
     label = np.stack([read_label(arrow[goal.column], goal) for goal in recipe.goals], 1)
     key = None
     if split.column is not None:
@@ -110,7 +123,8 @@ def read_arrow(recipe: Recipe, source: Source) -> pa.Table:
         "split.column": [recipe.split.column] if recipe.split.column is not None else [],
     }
     source.check_columns(named)
-    return source.read(list(dict.fromkeys(name for names in named.values() for name in names)))
+    names = list(dict.fromkeys(name for names in named.values() for name in names))
+    return source.read(names, text={*named["columns.categorical"], *named["columns.multi_valued"]})
 
 
 def _fingerprint(
