@@ -1,7 +1,8 @@
 """A folder of finished parts beside an output file, so that a long run survives any interruption.
 
 A part is there whole or not at all: it is written under another name, flushed to the disk and
-renamed. The output itself appears the same way, once every part is there.
+renamed. The output itself appears the same way, once every part is there. The folder is renamed
+before it is removed, so that no half of it can be taken for an unfinished run.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Parts:
         """
         self.output = output
         self.folder = output.with_name(output.name + ".parts")
+        self._done = output.with_name(output.name + ".parts.done")
         self._of = dict(of)
         self._lock: IO[str] | None = None
 
@@ -53,6 +55,7 @@ class Parts:
                 f"output: another process is writing {self.output}; wait for it, or name another"
             ) from error
         try:
+            self._remove_done()
             self._check_origin()
         except BaseException:
             self._lock.close()
@@ -96,7 +99,13 @@ class Parts:
         """
         with self._written(self.output) as temporary:
             self._join(temporary)
-        shutil.rmtree(self.folder)
+        self._remove_done()
+        self.folder.rename(self._done)
+        self._remove_done()
+
+    def _remove_done(self) -> None:
+        # What cannot be removed is in nobody's way, and the next run tries again.
+        shutil.rmtree(self._done, ignore_errors=True)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"part-{index:08d}.parquet"
@@ -104,10 +113,16 @@ class Parts:
     def _check_origin(self) -> None:
         path = self.folder / "origin.json"
         wanted = json.loads(json.dumps(self._of))
-        if not path.exists():
+        if not any(self.folder.glob("part-*.parquet")):
             with self._written(path) as temporary:
                 temporary.write_text(json.dumps(wanted, indent=2, ensure_ascii=False))
             return
+        remedy = "delete that folder to begin anew"
+        if not path.exists():
+            raise ValueError(
+                f"output: {self.folder} holds parts without an origin.json that says what they are "
+                f"of; {remedy}"
+            )
         found = json.loads(path.read_text())
         changed = [key for key in wanted if found.get(key) != wanted[key]]
         if changed:
@@ -115,7 +130,7 @@ class Parts:
             raise ValueError(
                 f"output: {self.folder} holds parts of an unfinished run whose {key} was "
                 f"{_shown(found.get(key))} and is now {_shown(wanted[key])}; run it as it was "
-                "begun to resume, or delete that folder to begin anew"
+                f"begun to resume, or {remedy}"
             )
 
     def _join(self, path: Path) -> None:
