@@ -11,13 +11,11 @@ from penchant.clients import PropensityClient
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A real server: models `lab`, `liar` (answers of the wrong shape), `bare` (no contract),
-    `plain` (no lists)."""
+    """A real server: models `lab`, `liar` (answers of the wrong shape), `bare` (no contract)."""
     server = Lab(tmp_path_factory.mktemp("lab"))
     server.publish(CONTRACT)
     server.publish(replace(CONTRACT, model="liar", goals=("purchase", "churn")), extra_goals=1)
     server.publish(replace(CONTRACT, model="bare"))
-    server.publish(replace(CONTRACT, model="plain", multi_valued=()))
     server.start()
     yield server
     server.kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,3 +48,38 @@ class Home:
     def reports(self) -> Path:
         """Reports for marketers and performance engineers."""
         return self.folder / "reports"
+
+    def server_address(self) -> str:
+        """host:port of the running server's gRPC endpoint.
+
+        Raises:
+            ValueError: if none was started here, or it has ended.
+        """
+        other = "or give --url host:port"
+        try:
+            endpoint = json.loads(self.endpoint.read_text())
+            address, pid = str(endpoint["grpc"]), int(endpoint["pid"])
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"url: no server is known at {self.endpoint}; start `penchant serve`, {other}"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"url: {self.endpoint} is damaged ({error}); start `penchant serve` again, {other}"
+            ) from error
+        if not _is_alive(pid):
+            raise ValueError(
+                f"url: the server at {address} that {self.endpoint} names has ended (process "
+                f"{pid}); start `penchant serve`, {other}"
+            )
+        return address
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True

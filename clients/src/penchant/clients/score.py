@@ -7,12 +7,8 @@ beside the output until it is whole, and the same command goes on where the last
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,23 +25,15 @@ from rich.progress import (
 from penchant.clients.client import AsyncPropensityClient
 from penchant.clients.column_names import check_columns, nearest
 from penchant.clients.contract import Contract
-from penchant.clients.errors import (
-    DeadlineExceeded,
-    InvalidRows,
-    Overloaded,
-    ServerUnavailable,
-)
+from penchant.clients.errors import InvalidRows
 from penchant.clients.home import Home
 from penchant.clients.parts import Parts
+from penchant.clients.patience import Patience
 from penchant.clients.row_source import RowSource
 from penchant.clients.scored_table import ScoredTable
 
 AHEAD: Final = 2
 """Pieces that are scored while another one is read or written."""
-PASSING: Final = (ServerUnavailable, Overloaded, DeadlineExceeded)
-"""Errors that patience may cure."""
-LONGEST_PAUSE_S: Final = 5.0
-"""Longest wait between two tries, in seconds."""
 
 
 def score(
@@ -96,50 +84,45 @@ def score(
         )
     _check_output(input, output)
     source = RowSource.open(input)
-    address = url or _running_server(Home(home))
-    run = _run(
-        source,
-        output,
-        partial(AsyncPropensityClient, address, model=model, deadline_s=deadline_s),
-        keep=keep,
-        reasons=reasons,
-        batch_rows=batch_rows,
-        patience_s=patience_s,
-    )
-    return asyncio.run(run)
+    address = url or Home(home).server_address()
+    patience = Patience(patience_s, hint=f"run the same command again to go on with {output}")
+
+    async def run() -> int:
+        async with AsyncPropensityClient(address, model=model, deadline_s=deadline_s) as client:
+            contract = await patience.until(lambda: _contract(client))
+            scored = _scored_table(source, output, contract, keep=keep, num_reasons=reasons)
+            origin = _origin(source, scored, batch_rows)
+            with Parts(output, of=origin) as parts, _progress() as progress:
+                job = _Job(source, parts, client, scored, patience)
+                num_rows = await job.run(batch_rows, _Bar.of(progress, source.num_rows))
+                await asyncio.to_thread(parts.assemble)
+        return num_rows
+
+    return f"scored {asyncio.run(run()):,} rows of {source.path} into {output}"
 
 
-async def _run(
-    source: RowSource,
-    output: Path,
-    connect: Callable[[], AsyncPropensityClient],
-    *,
-    keep: str | None,
-    reasons: int,
-    batch_rows: int,
-    patience_s: float,
-) -> str:
-    async with connect() as client:
-        patience = _Patience(patience_s, hint=f"run the same command again to go on with {output}")
-        contract = await patience.until(lambda: _contract(client))
-        check_columns(source.columns, contract.features)
-        kept = _kept(keep, source, contract)
-        scored = ScoredTable(contract=contract, keep=kept, num_reasons=reasons)
-        scored.check()
-        origin = {
-            **source.fingerprint(),
-            "model": client.model,
-            "goals": contract.goals,
-            "features": contract.features,
-            "keep": kept,
-            "reasons": reasons,
-            "batch_rows": batch_rows,
-        }
-        with Parts(output, of=origin) as parts, _progress() as progress:
-            job = _Job(source, parts, client, scored, patience)
-            tally = await job.run(batch_rows, _Bar.of(progress, source.num_rows))
-            await asyncio.to_thread(parts.assemble)
-    return f"scored {tally:,} rows of {source.path} into {output}"
+def _scored_table(
+    source: RowSource, output: Path, contract: Contract, *, keep: str | None, num_reasons: int
+) -> ScoredTable:
+    """What to write; refused before the first row if input or output do not allow it."""
+    check_columns(source.columns, contract.features)
+    kept = _kept(keep, source, contract)
+    scored = ScoredTable(contract=contract, keep=kept, num_reasons=num_reasons)
+    scored.check(source.schema, output)
+    return scored
+
+
+def _origin(source: RowSource, scored: ScoredTable, batch_rows: int) -> dict[str, Any]:
+    """What parts have to have in common to be one output."""
+    return {
+        **source.fingerprint(),
+        "model": scored.contract.model,
+        "goals": scored.contract.goals,
+        "features": scored.contract.features,
+        "keep": scored.keep,
+        "reasons": scored.num_reasons,
+        "batch_rows": batch_rows,
+    }
 
 
 async def _contract(client: AsyncPropensityClient) -> Contract:
@@ -152,7 +135,7 @@ class _Job:
     parts: Parts
     client: AsyncPropensityClient
     scored: ScoredTable
-    patience: _Patience
+    patience: Patience
 
     async def run(self, batch_rows: int, bar: _Bar) -> int:
         """Score what is not done yet; the number of rows in the end."""
@@ -197,28 +180,6 @@ class _Job:
         return await asyncio.to_thread(self.scored.table, piece, scores, first_row)
 
 
-class _Patience:
-    """Tries again while the server is away, up to a limit of time without any answer."""
-
-    def __init__(self, limit_s: float, *, hint: str) -> None:
-        self._limit_s = limit_s
-        self._hint = hint
-
-    async def until(self, ask: Callable[[], Any]) -> Any:
-        """The first answer."""
-        since_s = time.monotonic()
-        pause_s = 0.25
-        while True:
-            try:
-                return await ask()
-            except PASSING as error:
-                waited_s = time.monotonic() - since_s
-                if waited_s + pause_s > self._limit_s:
-                    raise type(error)(f"{error} (waited {waited_s:.0f} s; {self._hint})") from error
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-
 @dataclass(frozen=True)
 class _Bar:
     progress: Progress
@@ -250,21 +211,6 @@ def _check_output(input: Path, output: Path) -> None:
         raise ValueError(f"output: there is no folder {output.parent}; make it first")
     if input.resolve() == output.resolve():
         raise ValueError(f"output: is the input {input} itself; name another file")
-
-
-def _running_server(home: Home) -> str:
-    try:
-        return str(json.loads(home.endpoint.read_text())["grpc"])
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"url: no server is known at {home.endpoint}; start one with `penchant serve`, or give "
-            "--url host:port"
-        ) from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"url: {home.endpoint} is damaged ({error}); start `penchant serve` again, or give "
-            "--url host:port"
-        ) from error
 
 
 def _kept(keep: str | None, source: RowSource, contract: Contract) -> tuple[str, ...]:

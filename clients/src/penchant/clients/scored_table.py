@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 
 from penchant.clients.contract import Contract
 from penchant.clients.scores import Scores
@@ -27,11 +30,15 @@ class ScoredTable:
     num_reasons: int
     """Reasons for each score."""
 
-    def check(self) -> None:
-        """Refuse to keep a column that scoring makes.
+    def check(self, schema: Any, output: Path) -> None:
+        """Refuse to keep a column that scoring makes, or that the output cannot hold.
+
+        Args:
+            schema: ``pyarrow.Schema`` of the input.
+            output: file to write.
 
         Raises:
-            ValueError: naming it.
+            ValueError: naming the column.
         """
         made = {"row", "unknown", "version"}
         for goal in self.contract.goals:
@@ -42,6 +49,12 @@ class ScoredTable:
                 raise ValueError(
                     f"keep: column {name!r} is also made by scoring; name the columns to keep "
                     "without it, or rename it in the input"
+                )
+            kind = schema.field(name).type
+            if output.suffix.lower() == ".csv" and not _fits_csv(kind):
+                raise ValueError(
+                    f"keep: column {name!r} has the type {kind}, which CSV cannot hold; write a "
+                    ".parquet file, or name the columns to keep without it"
                 )
 
     def table(self, piece: Any, scores: Scores, first_row: int) -> Any:
@@ -80,3 +93,11 @@ class ScoredTable:
             pairs = zip(order[:, rank].tolist(), values[:, rank].tolist(), strict=True)
             texts = [f"{scores.features[feature]} {effect:+.2f}" for feature, effect in pairs]
             yield f"reason_{goal}_{rank + 1}", pa.array(texts, pa.string())
+
+
+def _fits_csv(kind: Any) -> bool:
+    try:
+        pa_csv.write_csv(pa.schema([("column", kind)]).empty_table(), BytesIO())
+    except pa.ArrowInvalid:
+        return False
+    return True
