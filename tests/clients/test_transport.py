@@ -1,4 +1,4 @@
-"""Encryption, against a real Triton that wants certificates of both sides."""
+"""The way to a server: encryption with certificates of both sides, and proxies."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 from tests.clients.lab import CONTRACT, Lab
 
 from penchant.clients import PropensityClient, ServerUnavailable, Tls
+from penchant.clients.transport import channel_options, is_loopback
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=True)
+    subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=True, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,30 @@ def test_tls_that_cannot_be(tmp_path: Path) -> None:
         Tls(client_key=tmp_path)
     with pytest.raises(ValueError, match=r"tls\.root_certificates: expected a PEM file"):
         Tls(root_certificates=tmp_path / "none.pem")
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "https_proxy", "grpc_proxy"])
+def test_no_proxy_stands_before_this_machine(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for other in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with PropensityClient(lab.url, model="lab", deadline_s=10) as client:
+        assert len(client.score([{}])) == 1
+    assert ("grpc.enable_http_proxy", 0) not in channel_options("scores.example.org:8001")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        *((f"{host}:8001", True) for host in ("localhost", "127.0.0.1", "127.9.9.9", "[::1]")),
+        *((f"{host}:8001", False) for host in ("127.0.0.1.evil.org", "localhost.evil.org")),
+        *((f"{host}:8001", False) for host in ("127.evil.org", "10.0.0.1", "[fe80::1]", "example")),
+    ],
+)
+def test_loopback_is_told_from_what_only_looks_like_it(url: str, expected: bool) -> None:
+    assert is_loopback(url) is expected
+    if not expected:
+        with pytest.raises(ValueError, match="in the clear"):
+            PropensityClient(url, deadline_s=1, token="secret")

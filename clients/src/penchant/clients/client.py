@@ -21,7 +21,7 @@ from penchant.clients.exchange import Deadline
 from penchant.clients.rows import Rows
 from penchant.clients.scores import Scores
 from penchant.clients.steps import run, run_async
-from penchant.clients.transport import GrpcTransport, Tls, Transport
+from penchant.clients.transport import GrpcTransport, Tls, Transport, is_loopback
 
 DEFAULT_IN_FLIGHT: Final = 4
 """Requests that one call sends at a time when its rows need several."""
@@ -58,7 +58,7 @@ class _Client:
         _check_url(url)
         if in_flight < 1:
             raise ValueError(f"in_flight: expected at least 1, got {in_flight}")
-        if token is not None and tls is None and not _is_loopback(url):
+        if token is not None and tls is None and not is_loopback(url):
             raise ValueError(f"token: would go to {url} in the clear; give tls=Tls(...) with it")
         self.url: Final = url
         self.model: Final = model
@@ -183,8 +183,3 @@ def _check_url(url: str) -> None:
     host, colon, port = url.rpartition(":")
     if "://" in url or not (host and colon and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"url: expected host:port of the gRPC endpoint, got {url!r}")
-
-
-def _is_loopback(url: str) -> bool:
-    host = url.rpartition(":")[0].strip("[]")
-    return host == "localhost" or host == "::1" or host.startswith("127.")

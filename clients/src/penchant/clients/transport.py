@@ -5,6 +5,7 @@ Tests and callers with a connection of their own may pass another :class:`Transp
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -33,6 +34,23 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.enable_retries", 0),
 )
 """tritonclient's own options, which any given option would replace, and ours."""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host of ``host:port`` is this machine: localhost or a loopback address."""
+    host = url.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name
+        return False
+
+
+def channel_options(url: str) -> list[tuple[str, Any]]:
+    """Options of a channel to ``host:port``; one to this machine never goes through a proxy."""
+    options = list(CHANNEL_OPTIONS)
+    if is_loopback(url):
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +116,7 @@ class GrpcTransport:
     """One gRPC channel."""
 
     def __init__(self, url: str, *, tls: Tls | None = None, token: str | None = None) -> None:
-        options = list(CHANNEL_OPTIONS)
+        options = channel_options(url)
         if tls is None:
             self._channel = grpc.insecure_channel(url, options=options)
         else:
