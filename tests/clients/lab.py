@@ -6,6 +6,7 @@ so it does not depend on the order of columns and :func:`logit` can say it witho
 
 from __future__ import annotations
 
+import math
 import secrets
 import signal
 import socket
@@ -129,6 +130,19 @@ def logit(row: Mapping[str, Any], goal: int = 0) -> float:
     return -1 + total * (goal + 1)
 
 
+ROW: Final = {"age": 33.5, "basket": 12, "city": "Łódź", "channel": "?", "tags": ["boty", "أحذية"]}
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    """Rows that differ."""
+    return [{**ROW, "age": float(at % 101), "city": f"city {at % 7}"} for at in range(count)]
+
+
+def probability(row: Mapping[str, Any], goal: int = 0) -> float:
+    """What a client should get for a row."""
+    return 1 / (1 + math.exp(-logit(row, goal)))
+
+
 def _word(text: str) -> float:
     return sum(text.encode()) % 97 / 97 - 0.5 if text else 0.0
 
@@ -188,7 +202,7 @@ class Lab:
         """kill -9, and reap."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+        self._process.wait(timeout=30)
         for region in Path("/dev/shm").glob(f"lab_{self._grpc_port}_*"):
             region.unlink()
 

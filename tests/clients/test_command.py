@@ -270,7 +270,11 @@ def test_help_and_errors_import_nothing_heavy() -> None:
 
     start = time.perf_counter()
     child = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
     assert child.returncode == 0, child.stderr

@@ -217,7 +217,7 @@ def test_a_server_that_restarts_is_waited_for(
     restart = threading.Thread(target=own_lab.start)
     restart.start()
     _, told = process.communicate(timeout=60)
-    restart.join()
+    restart.join(timeout=60)
     assert process.returncode == 0, told
     _check(output, _table())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,8 @@ from penchant.clients.errors import (
     ClientClosed,
     InvalidAnswer,
     InvalidRequest,
+    InvalidRows,
+    Overloaded,
     PenchantError,
     ServerError,
 )
@@ -30,17 +33,23 @@ LONG_ROWS: Final = 1_000
 """Rows from which an event loop should not wait for their conversion."""
 MAX_CONTRACTS: Final = 3
 """How often a call starts anew because the model's contract changed meanwhile."""
+FRESH_S: Final = 1.0
+"""How long a contract needs no second look because of rows that do not fit it, in seconds."""
 REREAD_S: Final = 1.0
 """How long a refused call may take to find out whether the contract changed, in seconds."""
+MAX_OPEN: Final = 1024
+"""Most requests of a client without an answer, those included that nobody waits for any more."""
 DRAIN_S: Final = 5.0
 """How long closing waits for late answers, in seconds; cancelling them can crash Triton 2.51."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Known:
     """A contract as read from the server, and the versions whose answers it was seen to fit."""
 
     contract: Contract
+    read_s: float
+    """When, on the monotonic clock."""
     versions: set[tuple[str, int]] = field(default_factory=set)
 
 
@@ -83,11 +92,15 @@ class Endpoint:
                 if versions <= known.versions:
                     return scores
             except (InvalidRequest, ServerError) as refused:
+                is_fresh = time.monotonic() - known.read_s < FRESH_S
+                if isinstance(refused, InvalidRows) and is_fresh:
+                    raise
                 error = refused
             # A version not met before, or a failure: perhaps the contract is another one by now,
             # be it only in the order of its columns.
             fresh = yield from self._read_again(deadline, error)
             if fresh.contract == known.contract:
+                known.read_s = fresh.read_s
                 if error is not None:
                     raise error
                 known.versions.update(versions)
@@ -134,9 +147,10 @@ class Endpoint:
                 f"{CONTRACT_PARAMETER!r}; publish it with penchant"
             )
         try:
-            return _Known(Contract.from_json(parameters[CONTRACT_PARAMETER].string_value))
+            contract = Contract.from_json(parameters[CONTRACT_PARAMETER].string_value)
         except ValueError as error:
             raise InvalidAnswer(f"model {self._model!r} at {self._url}: {error}") from error
+        return _Known(contract, time.monotonic())
 
     def _attempt(
         self, rows: Rows, contract: Contract, reasons: bool, deadline: Deadline
@@ -175,6 +189,12 @@ class Endpoint:
         with self._idle:
             if self._is_closed:
                 raise ClientClosed("client: it is closed; make a new one")
+            if self._num_open >= MAX_OPEN:
+                raise Overloaded(
+                    f"model {self._model!r} at {self._url}: {self._num_open} requests of this "
+                    "client have no answer yet; send fewer at a time or later, and restart a "
+                    "server that hangs"
+                )
             self._num_open += 1
         try:
             call: Call = send(batch)

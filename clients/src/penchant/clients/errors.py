@@ -2,11 +2,12 @@
 
     PenchantError
     ├── InvalidRequest (ValueError)        the request is at fault; sending it again does not help
-    │   └── InvalidRows                    the rows do not fit the contract; nothing was sent
+    │   └── InvalidRows                    the rows do not fit the contract; none was scored
     ├── ModelNotFound                      the server does not serve that model
     ├── AccessDenied                       the server, or a proxy before it, wants other credentials
     ├── ServerUnavailable (ConnectionError)  no server answers, or it is starting or stopping
-    ├── Overloaded                         the server's queue is full, or the wait in it too long
+    ├── Overloaded                         the server's queue is full, or the wait in it too long,
+    │                                      or too many of this client's requests have no answer yet
     ├── DeadlineExceeded (TimeoutError)    no answer within the caller's deadline
     ├── ServerError                        the server failed while it handled the request
     │   └── InvalidAnswer                  the server's answer does not fit its own contract
@@ -33,7 +34,10 @@ class InvalidRequest(PenchantError, ValueError):
 
 
 class InvalidRows(InvalidRequest):
-    """The rows do not fit the model's contract; nothing was sent."""
+    """The rows do not fit the model's contract; none of them was scored.
+
+    The contract may have been read from the server again, to see whether it is another by now.
+    """
 
 
 class ModelNotFound(PenchantError):
@@ -49,7 +53,10 @@ class ServerUnavailable(PenchantError, ConnectionError):
 
 
 class Overloaded(PenchantError):
-    """The server's queue is full, or the request waited in it for too long; send less, or later."""
+    """The server's queue is full, or the request waited in it for too long; send less, or later.
+
+    Also where too many of this client's own requests have no answer yet.
+    """
 
 
 class DeadlineExceeded(PenchantError, TimeoutError):

@@ -2,8 +2,9 @@
 
 Triton 2.51 can crash when a client cancels a call or its gRPC deadline passes
 (github.com/triton-inference-server/server/issues/7368). So the caller's deadline is kept on this
-side: the RPC itself gets a much longer one, is never cancelled, and a late answer is dropped. In
-the server's queue a request waits for at most a part of what is left of the deadline.
+side: the RPC itself gets a much longer one, is never cancelled, and a late answer is dropped; the
+endpoint limits how many are under way. In the server's queue a request waits for at most a part of
+what is left of the deadline.
 """
 
 from __future__ import annotations
