@@ -14,7 +14,8 @@ from penchant.clients.home import Home
 from penchant.perf.input_data import write_input_data
 from penchant.perf.measure import copy_model
 from penchant.perf.perf_analyzer import PerfAnalyzer, find_perf_analyzer, install_perf_analyzer
-from penchant.serving.repository import Repository, ServedModel
+from penchant.serving.repository import Repository
+from penchant.serving.served_model import ServedModel
 from penchant.serving.supervisor import Supervisor, running_server
 
 
@@ -53,5 +54,5 @@ def private_server(
     folder = tmp_path_factory.mktemp("private")
     floor = copy_model(served, folder / "model_repository", outputs=SCORE_OUTPUTS)
     write_input_data(folder / "rows.json", served.contract, served.golden().inputs)
-    with running_server(folder / "model_repository") as supervisor:
+    with running_server(folder / "model_repository", open_statistics=True) as supervisor:
         yield PrivateServer(supervisor, served, floor, folder / "rows.json")

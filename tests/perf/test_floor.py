@@ -10,8 +10,8 @@ from tests.packages import CONTRACT
 from tests.perf.conftest import PrivateServer
 
 from penchant.clients.contract import SCORE_OUTPUTS
-from penchant.perf.floor import keep_outputs, read_config
-from penchant.serving.repository import ServedModel
+from penchant.perf.floor import keep_outputs
+from penchant.serving.repository import Repository
 
 
 def _ask(server: PrivateServer, model: str, num_rows: int) -> triton.InferResult:
@@ -28,8 +28,8 @@ def _ask(server: PrivateServer, model: str, num_rows: int) -> triton.InferResult
 
 
 def test_floor_has_the_models_batching_and_tensors(private_server: PrivateServer) -> None:
-    repository = private_server.supervisor.repository.folder
-    model, floor = (read_config(repository / name) for name in ("tiny", private_server.floor))
+    repository = private_server.supervisor.repository
+    model, floor = (repository.config(name) for name in ("tiny", private_server.floor))
 
     assert floor.name == "tiny_floor"
     assert floor.dynamic_batching == model.dynamic_batching
@@ -60,19 +60,20 @@ def test_private_copy_offers_only_the_outputs_that_are_measured(
 
 
 def test_published_model_keeps_its_outputs(private_server: PrivateServer) -> None:
-    served: ServedModel = private_server.served
+    published = Repository(private_server.served.folder.parents[1])
 
-    assert len(read_config(served.folder.parent).output) == len(CONTRACT.outputs)
+    assert len(published.config("tiny").output) == len(CONTRACT.outputs)
 
 
 def test_keep_outputs_keeps_order_and_the_rest(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:
-    source = private_server.served.folder.parent
-    (tmp_path / "config.pbtxt").write_bytes((source / "config.pbtxt").read_bytes())
+    source = Repository(private_server.served.folder.parents[1])
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.pbtxt").write_bytes(source.read_config("tiny") or b"")
 
-    keep_outputs(tmp_path, ("unknown", "propensity"))
+    keep_outputs(Repository(tmp_path), "tiny", ("unknown", "propensity"))
 
-    config = read_config(tmp_path)
+    config = Repository(tmp_path).config("tiny")
     assert [output.name for output in config.output] == ["propensity", "unknown"]
-    assert config.input == read_config(source).input
+    assert config.input == source.config("tiny").input

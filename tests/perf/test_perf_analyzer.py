@@ -97,7 +97,6 @@ def test_load_adds_up(
         callers=callers,
         batch_size=batch_size,
         window_ms=300,
-        headers=private_server.supervisor.headers,
     )
 
     assert (load.callers, load.batch_size) == (callers, batch_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sqlite3
 import sys
 import time
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from penchant.serving.package import ModelPackage
 from penchant.serving.publish import publish
 from penchant.serving.registry import CHAMPION, Registry
 from penchant.serving.repository import Repository
+from penchant.serving.tracking_uri import masked
 
 SOON_S = 20.0
 """Far less than MLflow's own retries take."""
@@ -168,6 +170,54 @@ def test_an_unknown_model_is_refused_with_the_next_step(registered: Registered) 
         publish("absent", home=registered.home.folder)
 
 
+@pytest.mark.parametrize("name", ["it's", "../../evil", ""])
+def test_a_name_that_no_model_can_have_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="model: expected the name"):
+        publish(name, home=tmp_path / "home")
+
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_package_of_another_model_is_refused(
+    registered: Registered, tiny_package: ModelPackage, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    source = MlflowClient().get_model_version("tiny", "1")
+    MlflowClient().create_registered_model("stranger")
+    MlflowClient().create_model_version("stranger", str(source.source), source.run_id)
+
+    with pytest.raises(ValueError, match=r"package of that model, got one of 'tiny'"):
+        publish("stranger", home=registered.home.folder, repository=tmp_path / "repository")
+
+    assert not (tmp_path / "repository").exists()
+
+
+def test_a_failure_of_the_store_is_not_called_a_missing_version(
+    registered: Registered, tmp_path: Path
+) -> None:
+    home = Home(Path(shutil.copytree(registered.home.folder, tmp_path / "home")))
+    registry = Registry(home).connect()
+    try:
+        with sqlite3.connect(home.mlflow_database) as database:
+            database.execute("DROP TABLE registered_model_aliases")
+        with pytest.raises(ValueError, match=r"alias 'champion'.*failed: .*no such table"):
+            registry.set_alias("tiny", CHAMPION, 1)
+    finally:
+        registered.registry.connect()
+
+
+def test_no_password_is_shown(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ValueError, match=r"http://anna:\*\*\*@") as refusal:
+            Registry(Home(tmp_path), f"http://anna:s3cr:et@{address}").connect()
+    assert "s3cr" not in str(refusal.value)
+    blocked = f"postgresql://anna:s3cr:et@{address}/mlflow and sqlite:///shop.db"
+    assert masked(blocked) == f"postgresql://anna:***@{address}/mlflow and sqlite:///shop.db"
+
+
 def test_a_store_that_refuses_the_connection_is_named_at_once(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -202,4 +252,4 @@ def test_importing_the_registry_does_not_load_mlflow() -> None:
     import subprocess
 
     code = "import sys, penchant.serving.registry; sys.exit('mlflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -17,6 +17,9 @@ from penchant.serving.package import ModelPackage
 from penchant.serving.repository import KEPT_VERSIONS, Repository
 from penchant.serving.session import GraphSession
 
+PUBLISHER_S = 120.0
+"""Far more than a publisher takes."""
+
 PUBLISHER = """
 import os, resource, signal, sys
 from pathlib import Path
@@ -130,11 +133,12 @@ def test_a_killed_publisher_leaves_a_repository_that_loads(
     repository: Repository, tiny_package: ModelPackage, step: str, served_after: int
 ) -> None:
     publisher = start_publisher(tiny_package, repository, version=6, die_at=step)
-    publisher.communicate()
+    publisher.communicate(timeout=PUBLISHER_S)
     assert publisher.returncode < 0
 
     assert_loadable(repository, served_after)
-    assert repository.publish(tiny_package, version=7) > repository.served("tiny").number - 1
+    before = repository.served("tiny").number
+    assert repository.publish(tiny_package, version=7) > before
     assert_loadable(repository, 7)
     assert [path.name for path in repository.staging.iterdir()] == ["lock"]
 
@@ -146,7 +150,7 @@ def test_a_publisher_without_room_leaves_the_old_version_and_says_so(
     before = sorted(repository.folder.rglob("*"))
 
     publisher = start_publisher(tiny_package, repository, version=6, file_limit=file_limit)
-    message = publisher.communicate()[1]
+    message = publisher.communicate(timeout=PUBLISHER_S)[1]
 
     assert publisher.returncode == 1
     assert "File too large" in message
@@ -160,7 +164,7 @@ def test_publishers_at_the_same_time_wait_for_one_another(
     repository: Repository, tiny_package: ModelPackage
 ) -> None:
     publishers = [start_publisher(tiny_package, repository, version=v) for v in (6, 7, 8)]
-    numbers = [int(publisher.communicate()[0]) for publisher in publishers]
+    numbers = [int(publisher.communicate(timeout=PUBLISHER_S)[0]) for publisher in publishers]
 
     assert sorted(numbers) == [2, 3, 4]
     assert repository.served("tiny").number == 4
@@ -181,3 +185,70 @@ def test_a_package_whose_graphs_do_not_fit_changes_nothing(
 def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'absent'"):
         Repository(tmp_path).served("absent")
+
+
+def test_what_fails_after_the_commit_is_no_failed_publication(
+    repository: Repository, tiny_package: ModelPackage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(step: str) -> None:
+        if step == "collect":
+            raise OSError(5, "Input/output error")
+
+    number = Repository(repository.folder, on_step=fail).publish(tiny_package, version=6)
+
+    assert repository.served("tiny").number == number
+    assert_loadable(repository, 6)
+    assert "published, but" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"", b"name: "])
+def test_publishing_mends_a_damaged_config(
+    repository: Repository, tiny_package: ModelPackage, damage: bytes
+) -> None:
+    (repository.folder / "tiny" / "config.pbtxt").write_bytes(damage)
+
+    assert repository.publish(tiny_package, version=6) == 2
+
+    assert_loadable(repository, 6)
+
+
+def test_an_earlier_config_comes_back_newer_than_all(
+    repository: Repository, tiny_package: ModelPackage
+) -> None:
+    earlier = repository.read_config("tiny")
+    assert earlier is not None
+    repository.publish(tiny_package, version=6)
+    rejected = repository.stamp("tiny")
+    assert rejected is not None
+
+    stamp = repository.restore("tiny", earlier, instead_of=rejected)
+
+    assert stamp is not None
+    assert stamp[0] > rejected[0]
+    assert stamp == repository.stamp("tiny")
+    assert_loadable(repository, 5)
+    assert repository.publish(tiny_package, version=7) == 3
+
+
+def test_an_earlier_config_does_not_replace_a_later_publication(
+    repository: Repository, tiny_package: ModelPackage
+) -> None:
+    earlier, rejected = repository.read_config("tiny"), repository.stamp("tiny")
+    assert earlier is not None
+    repository.publish(tiny_package, version=6)
+
+    assert repository.restore("tiny", earlier, instead_of=rejected) is None
+
+    assert_loadable(repository, 6)
+
+
+def test_the_version_served_before_stays_however_many_were_rejected(
+    repository: Repository, tiny_package: ModelPackage
+) -> None:
+    good = repository.read_config("tiny")
+    assert good is not None
+    for version in range(6, 7 + KEPT_VERSIONS):
+        repository.publish(tiny_package, version=version)
+        assert repository.restore("tiny", good, instead_of=repository.stamp("tiny"))
+
+    assert_loadable(repository, 5)

@@ -5,29 +5,35 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
-from tests.packages import raw_rows, score
-from tests.serving.test_repository import start_publisher
-from tests.serving.test_wire import answers, to_request
+from tests.packages import raw_rows
+from tests.serving.servers import (
+    RECOVERY_S,
+    answers_at_all,
+    ask,
+    is_running,
+    model_processes,
+    server_pids,
+    wait_until,
+)
+from tests.serving.test_wire import to_request
 from tritonclient.grpc import service_pb2_grpc
 
 from penchant.clients.home import Home
+from penchant.serving.health import Watch
 from penchant.serving.package import ModelPackage
 from penchant.serving.process import free_port
 from penchant.serving.repository import Repository
-from penchant.serving.supervisor import Supervisor, Watch, running_server
-
-RECOVERY_S = 60.0
-"""Far more than a restart takes, for machines that are busy otherwise."""
+from penchant.serving.supervisor import Supervisor, running_server
 
 
 @pytest.fixture(scope="module")
@@ -52,38 +58,6 @@ def stub(server: Supervisor) -> Iterator[Any]:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
-def ask(stub: Any) -> int:
-    """A right answer's version."""
-    rows = raw_rows(4)
-    got = answers(stub.ModelInfer(to_request(rows), timeout=30))
-    np.testing.assert_allclose(got["propensity"], score(rows)["propensity"], atol=1e-5)
-    return int(got["version"][0, 0])
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + RECOVERY_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} takes too long"
-        time.sleep(0.05)
-
-
-def model_processes(server: Supervisor) -> list[int]:
-    """Process ids of the server's Python processes."""
-    tasks = Path("/proc", str(server.pid), "task")
-    children = [pid for path in tasks.glob("*/children") for pid in path.read_text().split()]
-    return [
-        int(pid) for pid in children if "triton_python" in Path("/proc", pid, "comm").read_text()
-    ]
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is more than an entry that nobody has reaped."""
-    try:
-        return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_endpoint_file_tells_clients_where_to_call(server: Supervisor) -> None:
     endpoint = json.loads(server.home.endpoint.read_text())
 
@@ -105,20 +79,13 @@ def test_what_dies_or_hangs_is_started_anew(
     os.kill(pid, number)
 
     wait_until(lambda: server.num_restarts > restarts, "a restart")
-    wait_until(lambda: _answers(stub), "an answer")
+    wait_until(partial(answers_at_all, stub), "an answer")
     assert server.secret != secret
     assert not is_running(pid)
 
 
 def _serves(stub: Any, version: int) -> bool:
     return ask(stub) == version
-
-
-def _answers(stub: Any) -> bool:
-    try:
-        return ask(stub) > 0
-    except grpc.RpcError:
-        return False
 
 
 def test_a_published_version_goes_live_without_a_failed_request(
@@ -143,7 +110,8 @@ def test_a_published_version_goes_live_without_a_failed_request(
     finally:
         done.set()
         for caller in callers:
-            caller.join()
+            caller.join(RECOVERY_S)
+    assert not any(caller.is_alive() for caller in callers)
 
     for versions in seen:
         changes = [b for a, b in zip([None, *versions], versions, strict=False) if a != b]
@@ -152,45 +120,14 @@ def test_a_published_version_goes_live_without_a_failed_request(
     assert "tiny version 11" in server.describe()
 
 
-def test_a_killed_publisher_does_not_touch_what_is_served(
-    server: Supervisor, stub: Any, repository: Repository, tiny_package: ModelPackage
-) -> None:
-    before = ask(stub)
-    start_publisher(tiny_package, repository, version=20, die_at="commit").communicate()
-
-    time.sleep(1.0)
-
-    assert ask(stub) == before
-
-
-def test_a_version_that_does_not_load_leaves_the_old_one_serving(
-    server: Supervisor, stub: Any, repository: Repository, tiny_package: ModelPackage
-) -> None:
-    before, restarts = ask(stub), server.num_restarts
-    good = repository.served("tiny").number
-    config = repository.folder / "tiny" / "config.pbtxt"
-    text = config.read_text()
-    bad = good + 50
-    broken = repository.folder / "tiny" / str(bad)
-    broken.mkdir()
-    (broken / "model.py").write_text("raise RuntimeError('broken on purpose')")
-
-    config.write_text(text.replace(f"versions: {good}\n", f"versions: {bad}\n"))
-    time.sleep(3.0)
-
-    assert ask(stub) == before
-    assert server.num_restarts == restarts
-    repository.publish(tiny_package, version=before + 1)
-    wait_until(lambda: ask(stub) == before + 1, "the next version")
-
-
 def test_stopping_finishes_what_was_taken_and_leaves_nothing_behind(
     tmp_path: Path, tiny_package: ModelPackage
 ) -> None:
     repository = Repository(tmp_path / "model_repository")
     repository.publish(tiny_package, version=1)
     with running_server(repository.folder) as server:
-        pid = server.pid
+        pid, prefix = server.pid, server.shm_prefix
+        assert list(Path("/dev/shm").glob(f"{prefix}*"))
         with grpc.insecure_channel(server.address) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             calls = [stub.ModelInfer.future(to_request(raw_rows(64)), timeout=30) for _ in range(8)]
@@ -201,7 +138,7 @@ def test_stopping_finishes_what_was_taken_and_leaves_nothing_behind(
     assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     assert not is_running(pid)
     assert not server.home.endpoint.exists()
-    assert not list(Path("/dev/shm").glob(f"penchant_{os.getpid()}_*{pid}*"))
+    assert not list(Path("/dev/shm").glob(f"{prefix}*"))
 
 
 def test_a_model_that_does_not_load_is_explained(
@@ -231,3 +168,75 @@ def test_any_free_port_is_found() -> None:
 def test_an_empty_repository_is_refused_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="penchant train"):
         Supervisor(Repository(tmp_path), Home(tmp_path))
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from penchant.serving.supervisor import running_server
+
+with running_server(Path(sys.argv[1])):
+    print("up", flush=True)
+"""
+
+
+def test_ctrl_c_while_the_server_starts_leaves_nothing_behind(
+    tmp_path: Path, tiny_package: ModelPackage
+) -> None:
+    repository = Repository(tmp_path / "model_repository")
+    repository.publish(tiny_package, version=1)
+    child = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(repository.folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until(lambda: bool(server_pids(tmp_path)), "the server's start")
+        child.send_signal(signal.SIGINT)
+        said, complaint = child.communicate(timeout=RECOVERY_S)
+    finally:
+        child.kill()
+        child.wait(RECOVERY_S)
+
+    assert "up" not in said
+    assert "KeyboardInterrupt" in complaint
+    assert not server_pids(tmp_path)
+
+
+class _Failing(Repository):
+    """A repository that breaks in a way that nobody has thought of."""
+
+    broken = False
+
+    def models(self) -> list[str]:
+        if self.broken:
+            raise RuntimeError("on purpose")
+        return super().models()
+
+
+def test_what_ends_the_watching_is_kept(tmp_path: Path, tiny_package: ModelPackage) -> None:
+    repository = _Failing(tmp_path / "model_repository")
+    repository.publish(tiny_package, version=1)
+    lines: list[str] = []
+    server = Supervisor(repository, Home(tmp_path), report=lines.append)
+    server.start()
+    try:
+        repository.broken = True
+        wait_until(lambda: not server.is_watching(), "the end")
+    finally:
+        server.stop()
+
+    assert "on purpose" in repr(server.error)
+    assert any("on purpose" in line for line in lines)
+    assert not is_running(server.pid)
+    assert not server.home.endpoint.exists()
+
+
+def test_stopping_what_never_started_is_no_error(repository: Repository, tmp_path: Path) -> None:
+    server = Supervisor(repository, Home(tmp_path))
+
+    server.stop()
+    server.kill()
+
+    assert not server.is_watching()

@@ -6,13 +6,19 @@ import os
 import stat
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.conftest import RunningTriton
 
 from penchant.serving import tritonserver
-from penchant.serving.process import TritonProcess, free_port, sweep_shared_memory
+from penchant.serving.process import (
+    TritonProcess,
+    free_port,
+    shared_memory_prefix,
+    sweep_shared_memory,
+)
 from penchant.serving.tritonserver import Launch, find_tritonserver, make_backends
 
 
@@ -139,14 +145,46 @@ def test_a_server_that_cannot_start_leaves_its_last_words(tmp_path: Path) -> Non
 
 
 def test_shared_memory_of_dead_supervisors_is_swept() -> None:
-    stale = Path("/dev/shm/penchant_4194305_test")  # above the largest process id
-    mine = Path(f"/dev/shm/penchant_{os.getpid()}_test")
-    stale.touch()
-    mine.touch()
+    gone = 4194305  # above the largest process id
+    namespace = shared_memory_prefix(gone).split("_")[1]
+    stale = Path(f"/dev/shm/penchant_{namespace}_{gone}_test")
+    kept = [
+        Path(f"/dev/shm/penchant_{namespace}_{os.getpid()}_test"),
+        # In a container that shares /dev/shm this process id may be alive.
+        Path(f"/dev/shm/penchant_1{namespace}_{gone}_test"),
+    ]
     try:
+        for path in (stale, *kept):
+            path.touch()
         sweep_shared_memory()
         assert not stale.exists()
-        assert mine.exists()
+        assert all(path.exists() for path in kept)
     finally:
-        stale.unlink(missing_ok=True)
-        mine.unlink()
+        for path in (stale, *kept):
+            path.unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file of another user")
+def test_shared_memory_of_another_user_stays() -> None:
+    other = Path(f"/dev/shm/{shared_memory_prefix(4194305)}other")
+    try:
+        other.touch()
+        os.chown(other, 65534, -1)
+        sweep_shared_memory()
+        assert other.exists()
+    finally:
+        other.unlink(missing_ok=True)
+
+
+def test_statistics_can_be_left_open(launch: Launch) -> None:
+    command = tritonserver.command_line(find_tritonserver(), replace(launch, open_statistics=True))
+
+    (restricted,) = [o for o in command if o.startswith("--grpc-restricted-protocol=")]
+    assert "statistics" not in restricted
+    assert "model-repository" in restricted
+
+
+def test_a_relative_runtime_folder_is_made_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tritonserver.FOLDER_VARIABLE, "somewhere")
+
+    assert tritonserver.runtime_folder() == Path.cwd() / "somewhere"

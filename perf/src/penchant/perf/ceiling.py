@@ -13,17 +13,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from penchant.serving.golden import INPUT_PREFIX
-
-Tensors = dict[str, npt.NDArray[Any]]
+from penchant.serving.golden import INPUT_PREFIX, Tensors
+from penchant.serving.session import GraphSession
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,14 +92,16 @@ def main() -> None:
             for name in archive.files
             if name.startswith(INPUT_PREFIX)
         }
-    wide = _Session(request["graph"], request["outputs"], threads=request["threads"])
-    narrow = _Session(request["graph"], request["outputs"], threads=1)
+    graph, outputs, duration_s = Path(request["graph"]), request["outputs"], request["duration_s"]
+    wide = GraphSession(graph, intra_op_threads=request["threads"])
+    narrow = GraphSession(graph)
+    num_cores = len(os.sched_getaffinity(0))
     answers = []
     for batch_size in request["batch_sizes"]:
         feeds = _batches(inputs, batch_size)
-        alone = _drive(wide, feeds, callers=1, duration_s=request["duration_s"])
+        alone = _drive(partial(wide.run, outputs=outputs), feeds, callers=1, duration_s=duration_s)
         apart = _drive(
-            narrow, feeds, callers=len(os.sched_getaffinity(0)), duration_s=request["duration_s"]
+            partial(narrow.run, outputs=outputs), feeds, callers=num_cores, duration_s=duration_s
         )
         p50_us, p99_us = np.percentile(np.array(alone.latencies_s) * 1e6, [50, 99])
         calls_per_s = max(alone.calls_per_s, apart.calls_per_s)
@@ -114,43 +116,24 @@ def main() -> None:
     json.dump([asdict(answer) for answer in answers], sys.stdout)
 
 
-class _Session:
-    """The graph with the runner's own settings."""
-
-    def __init__(self, graph: str, outputs: list[str], *, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
-        )
-        self._outputs = outputs
-        self._run_options = onnxruntime.RunOptions()
-        self._run_options.only_execute_path_to_fetches = True
-
-    def run(self, feed: Tensors) -> None:
-        self._session.run(self._outputs, feed, self._run_options)
-
-
 @dataclass(frozen=True)
 class _Drive:
     latencies_s: list[float]
     calls_per_s: float
 
 
-def _drive(session: _Session, feeds: list[Tensors], *, callers: int, duration_s: float) -> _Drive:
+def _drive(
+    run: Callable[[Tensors], Tensors], feeds: list[Tensors], *, callers: int, duration_s: float
+) -> _Drive:
     for feed in feeds[:3]:
-        session.run(feed)
+        run(feed)
     latencies: list[list[float]] = [[] for _ in range(callers)]
     begin = time.perf_counter()
 
     def call(caller: int) -> None:
         index = caller
         while (start := time.perf_counter()) - begin < duration_s:
-            session.run(feeds[index % len(feeds)])
+            run(feeds[index % len(feeds)])
             latencies[caller].append(time.perf_counter() - start)
             index += callers
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import statistics
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,14 +22,16 @@ from rich.progress import Progress
 from penchant.clients.contract import REASON_OUTPUTS, SCORE_OUTPUTS
 from penchant.clients.home import Home
 from penchant.perf.ceiling import InProcess, measure_ceiling
-from penchant.perf.floor import keep_outputs, read_config, write_floor
+from penchant.perf.floor import keep_outputs, write_floor
 from penchant.perf.input_data import write_input_data
 from penchant.perf.machine import this_machine
 from penchant.perf.perf_analyzer import Load, PerfAnalyzer, find_perf_analyzer, median_load
 from penchant.perf.report import Comparison, PerfReport
+from penchant.serving.health import Watch
 from penchant.serving.model_config import THREADS_PARAMETER
-from penchant.serving.repository import Repository, ServedModel
-from penchant.serving.supervisor import Watch, running_server
+from penchant.serving.repository import Repository
+from penchant.serving.served_model import ServedModel
+from penchant.serving.supervisor import running_server
 
 BATCH_SIZE: Final = 64
 """Rows of a large request."""
@@ -91,7 +92,6 @@ class Bench:
     """ONNX Runtime threads of the served model."""
     input_data: Path
     address: str
-    headers: Mapping[str, str]
     effort: Effort
 
     def load(self, model: str, workload: Workload) -> Load:
@@ -103,7 +103,6 @@ class Bench:
             callers=workload.callers,
             batch_size=workload.batch_size,
             window_ms=self.effort.window_ms,
-            headers=self.headers,
         )
 
     def ceilings(self, workloads: list[Workload]) -> list[InProcess]:
@@ -172,7 +171,12 @@ def measure(
         floor = copy_model(served, folder / "model_repository", outputs=outputs)
         write_input_data(folder / "rows.json", served.contract, served.golden().inputs)
         server = stack.enter_context(
-            running_server(folder / "model_repository", watch=Watch(canary_every_s=QUIET_S))
+            # perf_analyzer reads the statistics, and would show a secret to all in its arguments.
+            running_server(
+                folder / "model_repository",
+                watch=Watch(canary_every_s=QUIET_S),
+                open_statistics=True,
+            )
         )
         progress.remove_task(starting)
         bench = Bench(
@@ -183,7 +187,6 @@ def measure(
             threads=_threads(served),
             input_data=folder / "rows.json",
             address=server.address,
-            headers=server.headers,
             effort=effort,
         )
         comparisons = run_rounds(bench, progress)
@@ -216,8 +219,8 @@ def copy_model(served: ServedModel, repository: Path, *, outputs: tuple[str, ...
             shutil.copytree(path, target / name)
         elif path.is_file():
             shutil.copy2(path, target / name)
-    keep_outputs(target, outputs)
-    return write_floor(repository, served.name)
+    keep_outputs(Repository(repository), served.name, outputs)
+    return write_floor(Repository(repository), served.name)
 
 
 def run_rounds(bench: Bench, progress: Progress) -> list[Comparison]:
@@ -266,7 +269,8 @@ def _median_ceiling(answers: list[InProcess]) -> InProcess:
 
 
 def _threads(served: ServedModel) -> int:
-    config = read_config(served.folder.parent)
+    model = served.folder.parent
+    config = Repository(model.parent).config(model.name)
     return int(config.parameters[THREADS_PARAMETER].string_value)
 
 

@@ -5,9 +5,10 @@ Triton 2.51 stays "ready" when a model's process is dead or hangs, so readiness 
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -15,14 +16,20 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from penchant.clients.contract import VERSION
+from penchant.clients.transport import CHANNEL_OPTIONS
 from penchant.serving.golden import check_answers
-from penchant.serving.repository import Repository, ServedModel
+from penchant.serving.repository import Repository
+from penchant.serving.served_model import ServedModel
 
 NUM_ROWS: Final = 2
 """Golden rows of one question."""
 NUDGE_EVERY_S: Final = 0.02
-NUDGE_AFTER_S: Final = 0.6
+NUDGE_FOR_S: Final = 0.6
 """Longer than Triton's batcher waits between two looks of its own."""
+NUDGES_IN_FLIGHT: Final = 2
+"""One that the batcher overlooks and one that wakes it; more would take the callers' places."""
+DIRECT: Final = dict(CHANNEL_OPTIONS) | {"grpc.enable_http_proxy": 0}
+"""The server listens on loopback, where no proxy of the environment leads."""
 QUEUE_MESSAGES: Final = ("Exceeds maximum queue size", "Request timeout expired")
 """How Triton says that a request waited in vain: the server is busy, not broken."""
 
@@ -35,11 +42,18 @@ class BusyError(CanaryError):
     """The queue did not let the canary through."""
 
 
+class WrongAnswerError(CanaryError):
+    """The model answers, but not what its package says."""
+
+
+_logger: Final = logging.getLogger(__name__)
+
+
 class Canary:
     """Questions to one server."""
 
     def __init__(self, address: str, headers: Mapping[str, str], repository: Repository) -> None:
-        self._client = triton.InferenceServerClient(address)
+        self._client = triton.InferenceServerClient(address, channel_args=list(DIRECT.items()))
         self._headers = dict(headers)
         self._repository = repository
         self._questions: dict[str, _Question] = {}
@@ -62,42 +76,48 @@ class Canary:
             CanaryError: if there is no answer in time, or a wrong one.
             ValueError: if the model's config cannot be read.
         """
+        question = self._question(model)
         try:
-            if not self._repository.is_published(model):
-                if not self._client.is_model_ready(model, client_timeout=timeout_s):
-                    raise CanaryError(f"model {model!r} is not ready")
-                return
-            if model not in self._questions:
-                self._questions[model] = _Question(self._repository.served(model))
-            self._questions[model].ask(self._client, timeout_s)
+            if question is not None:
+                question.ask(self._client, timeout_s)
+            elif not self._client.is_model_ready(model, client_timeout=timeout_s):
+                raise CanaryError(f"model {model!r} is not ready")
         except InferenceServerException as error:
             message = f"model {model!r} does not answer: {error}"
             if any(text in str(error) for text in QUEUE_MESSAGES):
                 raise BusyError(message) from error
             raise CanaryError(message) from error
 
-    @contextmanager
-    def nudging(self, model: str) -> Iterator[None]:
-        """Ask again and again, without waiting for answers, while a new version takes over.
+    def nudge(self, model: str, *, timeout_s: float) -> None:
+        """Ask now and then for a moment, without waiting for answers, once a version took over.
 
         The batcher of a version just loaded may overlook its first requests, and looks by itself
         only every half second; each further request wakes it.
+
+        Raises:
+            CanaryError: if nothing can be sent.
+            ValueError: if the model's config cannot be read.
         """
-        question = self._questions.get(model)
-        over = threading.Event()
+        question = self._question(model)
+        if question is None:
+            return
+        places = threading.Semaphore(NUDGES_IN_FLIGHT)
+        end = time.monotonic() + NUDGE_FOR_S
+        while time.monotonic() < end:
+            if places.acquire(timeout=NUDGE_EVERY_S):
+                try:
+                    question.send(self._client, places.release, timeout_s)
+                except InferenceServerException as error:
+                    raise CanaryError(f"model {model!r} cannot be asked: {error}") from error
+            time.sleep(NUDGE_EVERY_S)
 
-        def nudge() -> None:
-            while question and not over.wait(NUDGE_EVERY_S):
-                question.send(self._client)
-
-        thread = threading.Thread(target=nudge, name="penchant-nudge")
-        thread.start()
-        try:
-            yield
-            over.wait(NUDGE_AFTER_S)
-        finally:
-            over.set()
-            thread.join()
+    def _question(self, model: str) -> _Question | None:
+        """What to ask; None for a model that penchant did not publish."""
+        if not self._repository.is_published(model):
+            return None
+        if model not in self._questions:
+            self._questions[model] = _Question(self._repository.served(model))
+        return self._questions[model]
 
     def num_answered(self, model: str, *, timeout_s: float) -> int:
         """Requests that the model has answered since it was loaded.
@@ -138,13 +158,27 @@ class Canary:
         except InferenceServerException as error:
             raise CanaryError(f"model {model!r} does not load: {error}") from error
 
+    def unload(self, model: str, *, timeout_s: float) -> None:
+        """Have the server drop a model.
+
+        Raises:
+            CanaryError: if it does not.
+        """
+        try:
+            self._client.unload_model(model, headers=self._headers, client_timeout=timeout_s)
+        except InferenceServerException as error:
+            raise CanaryError(f"model {model!r} does not unload: {error}") from error
+
     def server_version(self, *, timeout_s: float) -> str:
-        """Triton's version."""
-        return str(self._client.get_server_metadata(client_timeout=timeout_s).version)
+        """Triton's version.
 
-
-def _ignore(result: object, error: object) -> None:
-    """What becomes of an answer that nobody waits for."""
+        Raises:
+            CanaryError: if the server does not say.
+        """
+        try:
+            return str(self._client.get_server_metadata(client_timeout=timeout_s).version)
+        except InferenceServerException as error:
+            raise CanaryError(f"the server does not tell its version: {error}") from error
 
 
 class _Question:
@@ -160,9 +194,21 @@ class _Question:
             self._inputs.append(tensor)
         self._outputs = [triton.InferRequestedOutput(name) for name in served.outputs]
 
-    def send(self, client: Any) -> None:
-        """Ask, and let the answer go."""
-        client.async_infer(self._served.name, self._inputs, _ignore, outputs=self._outputs[:1])
+    def send(self, client: Any, over: Callable[[], None], timeout_s: float) -> None:
+        """Ask, have ``over`` called once there is an answer, and let the answer go."""
+
+        def answered(result: object, error: object) -> None:
+            over()
+            if error is not None:
+                _logger.debug("a nudge of %s failed: %s", self._served.name, error)
+
+        client.async_infer(
+            self._served.name,
+            self._inputs,
+            answered,
+            outputs=self._outputs[:1],
+            client_timeout=timeout_s,
+        )
 
     def ask(self, client: Any, timeout_s: float) -> None:
         served = self._served
@@ -173,10 +219,10 @@ class _Question:
         try:
             check_answers(self._golden, answers)
         except ValueError as error:
-            raise CanaryError(f"model {served.name!r} answers wrongly: {error}") from error
+            raise WrongAnswerError(f"model {served.name!r} answers wrongly: {error}") from error
         versions = set(answers[VERSION].ravel().tolist()) if VERSION in answers else set()
         if versions - {served.package_version}:
-            raise CanaryError(
+            raise WrongAnswerError(
                 f"model {served.name!r}: expected answers of version {served.package_version}, got "
                 f"version {versions.pop()}"
             )

@@ -5,18 +5,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from penchant.serving.model_config import default_instances
 from penchant.serving.process import free_port
 from penchant.serving.repository import Repository
 from penchant.serving.tritonserver import (
     INSTALL_REMEDY,
     PYTHON_VERSION,
+    SECRET_NOTE,
     SHM_DEFAULT_BYTES,
     STUB_NUMPY,
     TritonServer,
@@ -26,8 +30,7 @@ from penchant.serving.tritonserver import (
 
 MIN_GLIBC: Final = (2, 35)
 """What the wheel's binaries are linked against."""
-MIN_SHM_BYTES: Final = 4 * SHM_DEFAULT_BYTES
-"""Room for two processes of a model, before and after a reload."""
+_PORTS: Final = {"grpc_port": "gRPC", "metrics_port": "metrics"}
 
 
 @dataclass(frozen=True)
@@ -42,22 +45,34 @@ class Finding:
     """What to do; None where nothing is missing."""
 
 
-def check_serving(repository: Repository, *, grpc_port: int, console: Console) -> int:
-    """Print what is there and what is missing.
+def min_shm_bytes() -> int:
+    """Room for a model's processes, before and after a reload."""
+    return 2 * default_instances() * SHM_DEFAULT_BYTES
+
+
+def check_serving(repository: Repository, *, ports: Mapping[str, int], console: Console) -> int:
+    """Print what is there and what is missing, and who has to be kept out.
+
+    Args:
+        repository: the models to serve.
+        ports: port by option of the verb, 0 for any free one.
+        console: where to print.
 
     Returns:
         Exit code: 0 where nothing is missing.
     """
-    findings = list(find_missing(repository, grpc_port=grpc_port))
+    findings = list(find_missing(repository, ports=ports))
     table = Table("", "needed", "found", "what to do", box=None)
     for finding in findings:
         mark = "[green]ok[/green]" if finding.remedy is None else "[red]missing[/red]"
-        table.add_row(mark, finding.name, finding.found, finding.remedy or "")
+        # As text: rich would take the brackets of an extra for markup.
+        table.add_row(mark, *map(Text, (finding.name, finding.found, finding.remedy or "")))
     console.print(table)
+    console.print(Text(f"Note: {SECRET_NOTE}"))
     return int(any(finding.remedy for finding in findings))
 
 
-def find_missing(repository: Repository, *, grpc_port: int) -> list[Finding]:
+def find_missing(repository: Repository, *, ports: Mapping[str, int]) -> list[Finding]:
     """Look at everything that serving needs, without starting anything."""
     findings = []
     try:
@@ -66,7 +81,9 @@ def find_missing(repository: Repository, *, grpc_port: int) -> list[Finding]:
         findings += _stub_findings(server)
     except ValueError:
         findings.append(Finding("tritonserver", "none", INSTALL_REMEDY))
-    findings += [_onnxruntime(), _shared_memory(), _port(grpc_port), _models(repository)]
+    findings += [_onnxruntime(), _shared_memory()]
+    findings += [_port(option, port) for option, port in ports.items()]
+    findings.append(_models(repository))
     return findings
 
 
@@ -108,22 +125,24 @@ def _onnxruntime() -> Finding:
 
 
 def _shared_memory() -> Finding:
-    name = f"{MIN_SHM_BYTES >> 20} MB of /dev/shm"
+    needed = min_shm_bytes()
+    name = f"{needed >> 20} MB of /dev/shm"
     try:
         status = os.statvfs("/dev/shm")
     except OSError as error:
         return Finding(name, str(error), "mount a tmpfs at /dev/shm")
     free = status.f_bavail * status.f_frsize
-    remedy = None if free >= MIN_SHM_BYTES else "free some, or enlarge it (docker run --shm-size)"
+    remedy = None if free >= needed else "free some, or enlarge it (docker run --shm-size)"
     return Finding(name, f"{free >> 20} MB", remedy)
 
 
-def _port(grpc_port: int) -> Finding:
+def _port(option: str, port: int) -> Finding:
+    name = f"a free port for {_PORTS[option]}"
     try:
-        return Finding("a free port for gRPC", str(free_port(grpc_port, "grpc_port")))
+        return Finding(name, str(free_port(port, option)))
     except ValueError:
-        remedy = "stop what listens there, or choose another with --grpc_port"
-        return Finding("a free port for gRPC", f"{grpc_port} is taken", remedy)
+        remedy = f"stop what listens there, or choose another with --{option}"
+        return Finding(name, f"{port} is taken", remedy)
 
 
 def _models(repository: Repository) -> Finding:

@@ -51,14 +51,6 @@ class GoldenRows:
             {name: value[start:stop] for name, value in self.outputs.items()},
         )
 
-    def repeated(self, num_rows: int) -> GoldenRows:
-        """Exactly ``num_rows`` rows: these, again and again in the same order."""
-        order = np.arange(num_rows) % self.num_rows
-        return GoldenRows(
-            {name: value[order] for name, value in self.inputs.items()},
-            {name: value[order] for name, value in self.outputs.items()},
-        )
-
 
 TOLERANCE: Final = {PROPENSITY: 1e-5, REASON: 1e-3, BASE: 1e-4, UNKNOWN: 0.0}
 """Largest difference from PyTorch that counts as the same answer, by output.

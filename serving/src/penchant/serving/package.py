@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -29,9 +28,6 @@ NET: Final = "net.onnx"
 DECODE: Final = "decode.onnx"
 GOLDEN: Final = "golden.npz"
 REQUIRED_FILES: Final = (ENCODE, NET, DECODE, GOLDEN)
-
-MODEL_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
-"""What a public model name may look like: it becomes a folder and part of a URI."""
 
 LIBRARIES: Final = ("numpy", "torch", "pytorch-lightning", "onnx", "onnxruntime", "mlflow")
 """Libraries whose versions a package records, where they are installed."""
@@ -153,13 +149,8 @@ class ModelPackage:
         The manifest appears by one rename, last: a folder without it is no package.
 
         Raises:
-            ValueError: if a graph or the golden rows are missing, or the model's name is unfit.
+            ValueError: if a graph or the golden rows are missing.
         """
-        if not MODEL_NAME.fullmatch(contract.model):
-            raise ValueError(
-                f"model: expected a name of 1 to 64 of A-Z a-z 0-9 _, got {contract.model!r}; "
-                "choose another name in the recipe"
-            )
         manifest = Manifest(
             contract=contract,
             data_fingerprint=data_fingerprint,
@@ -184,8 +175,9 @@ class ModelPackage:
         """Open a sealed folder and check every file of it.
 
         Raises:
-            ValueError: if a file is missing, extra, edited, truncated or a link, or a graph keeps
-                data outside the folder; the message names the file and the remedy.
+            ValueError: if a file is missing, extra, edited, truncated or a link, a graph keeps data
+                outside the folder, or the contract holds a name that no model can have; the message
+                names the file or the field, and the remedy.
         """
         try:
             text = (folder / MANIFEST).read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ KILL_AFTER_S: Final = EXIT_TIMEOUT_S + 5.0
 """Seconds from the request to end until the process is killed."""
 
 _SHM: Final = Path("/dev/shm")
-_SHM_PREFIX: Final = re.compile(r"penchant_(\d+)_")
+_SHM_PREFIX: Final = re.compile(r"penchant_(\d+)_(\d+)_")
 _STUB_NAME: Final = "triton_python"
 _LAUNCHER: Final = Path(__file__).with_name("exec_bound.py")
 _TELLING: Final = re.compile(r"^[EF]\d{4} |error|what\(\)|failed|No such|cannot", re.IGNORECASE)
@@ -41,6 +41,7 @@ class TritonProcess:
         models: tuple[str, ...],
         ports: tuple[int, int],
         home: Path,
+        open_statistics: bool = False,
     ) -> None:
         """Start it; it is not ready yet.
 
@@ -50,10 +51,11 @@ class TritonProcess:
             models: which of them to load.
             ports: of gRPC and of the metrics.
             home: folder for the log and for a backends folder with this Python's stub.
+            open_statistics: whether everyone may read the server's statistics.
         """
         sweep_shared_memory()
         self.secret = secrets.token_hex(16)
-        self._shm_prefix = f"penchant_{os.getpid()}_{secrets.token_hex(4)}_"
+        self.shm_prefix = f"{shared_memory_prefix(os.getpid())}{secrets.token_hex(4)}_"
         launch = tritonserver.Launch(
             repository=repository,
             models=models,
@@ -61,7 +63,8 @@ class TritonProcess:
             grpc_port=ports[0],
             metrics_port=ports[1],
             secret=self.secret,
-            shm_prefix=self._shm_prefix,
+            shm_prefix=self.shm_prefix,
+            open_statistics=open_statistics,
         )
         self.log = _open_log(home / "logs")
         self._log_start = self.log.stat().st_size
@@ -92,10 +95,13 @@ class TritonProcess:
         """Code it ended with, negative for a signal; None while it runs."""
         return self._process.poll()
 
-    def num_stubs(self) -> int:
-        """Model processes that are alive and not stopped."""
+    def num_stubs(self) -> int | None:
+        """Model processes that are alive and not stopped; None where the kernel does not tell."""
+        lists = list(Path("/proc", str(self.pid), "task").glob("*/children"))
+        if not lists:
+            return None
         num = 0
-        for path in Path("/proc", str(self.pid), "task").glob("*/children"):
+        for path in lists:
             with suppress(OSError):
                 num += sum(_is_working_stub(child) for child in path.read_text().split())
         return num
@@ -132,7 +138,7 @@ class TritonProcess:
         """End model processes that hang, and remove the server's shared memory."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        for path in _SHM.glob(f"{self._shm_prefix}*"):
+        for path in _SHM.glob(f"{self.shm_prefix}*"):
             path.unlink(missing_ok=True)
 
 
@@ -154,12 +160,31 @@ def free_port(port: int, name: str) -> int:
         return int(probe.getsockname()[1])
 
 
+def shared_memory_prefix(pid: int) -> str:
+    """How names in /dev/shm begin of the servers of one supervisor.
+
+    A process id says who that is within one pid namespace, and containers may share /dev/shm.
+    """
+    return f"penchant_{_pid_namespace()}_{pid}_"
+
+
 def sweep_shared_memory() -> None:
-    """Remove what servers of supervisors that are gone have left in shared memory."""
+    """Remove what this user's supervisors that are gone have left in shared memory."""
     for path in _SHM.glob("penchant_*"):
         owner = _SHM_PREFIX.match(path.name)
-        if owner and not Path("/proc", owner[1]).exists():
-            path.unlink(missing_ok=True)
+        if not owner or owner[1] != _pid_namespace() or Path("/proc", owner[2]).exists():
+            continue
+        with suppress(OSError):
+            if path.stat().st_uid == os.getuid():
+                path.unlink()
+
+
+def _pid_namespace() -> str:
+    """The kernel's number of this process's pid namespace; 0 where it does not tell."""
+    try:
+        return re.sub(r"\D", "", os.readlink("/proc/self/ns/pid"))
+    except OSError:
+        return "0"
 
 
 def _is_working_stub(pid: str) -> bool:

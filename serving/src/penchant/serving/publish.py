@@ -7,10 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from penchant.clients.contract import MODEL_NAME
 from penchant.clients.home import Home
 from penchant.serving.preflight import preflight
 from penchant.serving.registry import CHAMPION, Registry
 from penchant.serving.repository import Repository
+from penchant.serving.tracking_uri import masked
 
 
 def publish(
@@ -39,6 +41,11 @@ def publish(
     Raises:
         ValueError: if there is no such version, it is damaged, or it cannot be written.
     """
+    if not MODEL_NAME.fullmatch(model):
+        raise ValueError(
+            "model: expected the name of a registered model, 1 to 64 of A-Z a-z 0-9 _, got "
+            f"{model!r}; correct --model"
+        )
     console = Console(stderr=True)
     folder = Repository(repository or Home(home).model_repository)
     with console.status(f"publishing {model}"), tempfile.TemporaryDirectory() as temporary:
@@ -47,12 +54,11 @@ def publish(
         if chosen is None:
             raise ValueError(
                 f"model: expected a registered model, got {model!r}, of which there is no version "
-                f"in {registry.tracking_uri}; `penchant train propensity` registers one"
+                f"in {masked(registry.tracking_uri)}; `penchant train propensity` registers one"
             )
         package = registry.fetch(model, chosen, Path(temporary))
         preflight(package, version=chosen)
         number = folder.publish(package, version=chosen)
+        # Only now: whoever follows the alias finds a version that the repository holds.
         registry.set_alias(model, CHAMPION, chosen)
-    line = f"published {model} version {chosen} as {folder.folder / model / str(number)}"
-    Console(highlight=False, soft_wrap=True).print(line, markup=False)
-    return line
+    return f"published {model} version {chosen} as {folder.folder / model / str(number)}"

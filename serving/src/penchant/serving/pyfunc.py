@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from penchant.clients.contract import BASE, PROPENSITY, REASON, UNKNOWN
 from penchant.clients.rows import to_tensors
@@ -15,8 +15,9 @@ from penchant.serving.session import GraphSession
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK_ROWS = 4096
-"""Rows computed at once; bounds the memory that reasons take."""
+CHUNK_ROWS: Final = 256
+"""Rows computed at once. For reasons the net holds two activations for each row, feature, member
+and unit of its width: some hundred MB for this many rows."""
 
 
 class PropensityModel:
@@ -34,7 +35,7 @@ class PropensityModel:
         """Score raw rows.
 
         Args:
-            model_input: one row a case, a column for each feature; a column may be missing.
+            model_input: one row a case, a column for each feature; others are passed over.
             params: none are known.
 
         Returns:
@@ -42,7 +43,8 @@ class PropensityModel:
             ``unknown``, with the index of the input.
 
         Raises:
-            ValueError: if a value cannot be what its column is meant to hold.
+            ValueError: if a feature's column is missing, or a value cannot be what its column is
+                meant to hold.
         """
         import pandas as pd
 

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from penchant.clients.home import Home
 from penchant.serving.package import ModelPackage
+from penchant.serving.tracking_uri import (
+    TRACKING_URI_VARIABLE,
+    check_reachable,
+    masked,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,10 +29,7 @@ if TYPE_CHECKING:
 CHAMPION: Final = "champion"
 """Alias of the version that is meant to be served."""
 
-TRACKING_URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 LOADER_MODULE: Final = "penchant.serving.pyfunc"
-CONNECT_TIMEOUT_S: Final = 3.0
-"""Seconds to wait for the store's first sign of life."""
 
 _PACKAGE_TAG: Final = "penchant.created_at"
 _REQUIREMENTS: Final = ("penchant[serving]",)
@@ -70,7 +71,7 @@ class Registry:
         Raises:
             ValueError: if the store cannot be reached or opened; known within a few seconds.
         """
-        _check_reachable(self.tracking_uri)
+        check_reachable(self.tracking_uri)
         with _quiet_mlflow():
             from mlflow import set_registry_uri, set_tracking_uri
             from mlflow.exceptions import MlflowException
@@ -84,7 +85,7 @@ class Registry:
                 set_registry_uri(self.tracking_uri)
                 self._client().search_experiments(max_results=1)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            raise _unreachable(self.tracking_uri, str(error)) from error
+            raise unreachable(self.tracking_uri, str(error)) from error
         return self
 
     def experiment(self, name: str) -> str:
@@ -152,8 +153,8 @@ class Registry:
                 )
         except MlflowException as error:
             raise ValueError(
-                f"registering {name!r} in {self.tracking_uri}: MLflow refused: {error}; check the "
-                "run id and the store, then register again"
+                f"registering {name!r} in {masked(self.tracking_uri)}: MLflow refused: "
+                f"{masked(str(error))}; check the run id and the store, then register again"
             ) from error
         return int(registered.version)
 
@@ -161,7 +162,7 @@ class Registry:
         """Point an alias at a version.
 
         Raises:
-            ValueError: if there is no such version.
+            ValueError: if there is no such version, or the store refuses.
         """
         from mlflow.exceptions import MlflowException
 
@@ -169,7 +170,7 @@ class Registry:
             with _quiet_mlflow():
                 self._client().set_registered_model_alias(model, alias, str(version))
         except MlflowException as error:
-            raise self._unknown(model, version) from error
+            raise self._refused(f"setting the alias {alias!r}", model, version, error) from error
 
     def version_of(self, model: str, alias: str) -> int | None:
         """Version that an alias points at; None where there is no such model or alias."""
@@ -189,7 +190,8 @@ class Registry:
         """Copy a version's package into ``folder`` and check every file of it.
 
         Raises:
-            ValueError: if there is no such version, or it is damaged.
+            ValueError: if there is no such version, it is damaged or another model's, or the store
+                does not give it.
         """
         import mlflow.artifacts
         from mlflow.exceptions import MlflowException
@@ -201,7 +203,7 @@ class Registry:
                     uri = self._client().get_model_version_download_uri(model, str(version))
                     path = mlflow.artifacts.download_artifacts(uri, dst_path=temporary)
             except (MlflowException, OSError) as error:
-                raise self._unknown(model, version) from error
+                raise self._refused("fetching", model, version, error) from error
             found = sorted(Path(path).glob("data/*/manifest.json"))
             if len(found) != 1:
                 raise ValueError(
@@ -212,41 +214,34 @@ class Registry:
             if destination.exists():
                 raise ValueError(f"{destination}: expected no such folder yet; remove it")
             found[0].parent.rename(destination)
-        return ModelPackage.open(destination)
+        package = ModelPackage.open(destination)
+        if package.manifest.name != model:
+            raise ValueError(
+                f"version {version} of {model!r}: expected a package of that model, got one of "
+                f"{package.manifest.name!r}; register it under its own name"
+            )
+        return package
 
     def _client(self) -> MlflowClient:
         from mlflow import MlflowClient
 
         return MlflowClient(self.tracking_uri, self.tracking_uri)
 
-    def _unknown(self, model: str, version: int) -> ValueError:
+    def _refused(self, doing: str, model: str, version: int, error: Exception) -> ValueError:
+        """What to raise for a version that is not there, or a store that fails."""
+        store = masked(self.tracking_uri)
+        if getattr(error, "error_code", None) != "RESOURCE_DOES_NOT_EXIST":
+            return ValueError(
+                f"{doing} of version {version} of {model!r} in {store} failed: "
+                f"{masked(str(error))}; see whether the store, its artifacts and the disk "
+                "are well, then try again"
+            )
         newest = self.newest(model)
         known = "none is registered" if newest is None else f"the newest is {newest}"
         return ValueError(
-            f"version: expected a registered version of {model!r} in {self.tracking_uri}, got "
-            f"{version}; {known}: `penchant train propensity` registers one"
+            f"version: expected a registered version of {model!r} in {store}, got {version}; "
+            f"{known}: `penchant train propensity` registers one"
         )
-
-
-def _check_reachable(tracking_uri: str) -> None:
-    """Try the server's port: MLflow itself would retry for minutes."""
-    parts = urlsplit(tracking_uri)
-    if parts.scheme not in ("http", "https"):
-        return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        with closing(socket.create_connection((parts.hostname or "", port), CONNECT_TIMEOUT_S)):
-            return
-    except OSError as error:
-        raise _unreachable(tracking_uri, str(error)) from error
-
-
-def _unreachable(tracking_uri: str, reason: str) -> ValueError:
-    return ValueError(
-        f"tracking_uri: expected an MLflow store that answers at {tracking_uri}, got: {reason}; "
-        f"start it, or correct the tracking URI or {TRACKING_URI_VARIABLE}; with neither, the "
-        "store is SQLite in the home folder"
-    )
 
 
 @contextmanager

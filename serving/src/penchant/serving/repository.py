@@ -8,70 +8,47 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import logging
 import re
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import onnx
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from penchant.clients.contract import CONTRACT_PARAMETER, SCORE_OUTPUTS, Contract
-from penchant.serving.fuse import fuse, score_only
-from penchant.serving.golden import GoldenRows, read_golden
+from penchant.clients.contract import CONTRACT_PARAMETER, Contract
+from penchant.serving.durable import (
+    exclusive,
+    set_times,
+    sync_folder,
+    sync_folders,
+    time_after,
+    write_durably,
+)
+from penchant.serving.fuse import fuse
 from penchant.serving.model_config import (
     VERSION_PARAMETER,
     WARMUP_FOLDER,
-    CpuTarget,
     config_pbtxt,
     warmup_tensors,
 )
-from penchant.serving.package import GOLDEN, MANIFEST, ModelPackage
+from penchant.serving.package import ModelPackage
+from penchant.serving.served_model import ServedModel, version_files
 
 CONFIG: Final = "config.pbtxt"
-FULL_GRAPH: Final = "model.onnx"
-SCORE_GRAPH: Final = "score.onnx"
 KEPT_VERSIONS: Final = 3
 """Versions whose files stay, the served one included."""
 LOCK_TIMEOUT_S: Final = 60.0
 """Seconds to wait for another publisher."""
 
-_RUNNER: Final = Path(__file__).with_name("runner.py")
-_STEP_NS: Final = 1_000_000_000
 _VERSION_FOLDER: Final = re.compile(r"[1-9][0-9]*")
+_logger: Final = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class ServedModel:
-    """What ``config.pbtxt`` says is served."""
-
-    name: str
-    """Public model name."""
-    number: int
-    """Triton's version number N."""
-    package_version: int
-    """The package's version, which every answer carries."""
-    outputs: tuple[str, ...]
-    """Names of the outputs that it offers."""
-    contract: Contract
-    """Its wire contract."""
-    folder: Path
-    """Folder of version N."""
-
-    def graph(self, outputs: Collection[str]) -> Path:
-        """The graph that computes these outputs, as the runner chooses it."""
-        return self.folder / (SCORE_GRAPH if set(outputs) <= set(SCORE_OUTPUTS) else FULL_GRAPH)
-
-    def golden(self) -> GoldenRows:
-        """The package's golden rows."""
-        return read_golden(self.folder / GOLDEN, self.contract)
+Stamp = tuple[int, int]
+"""Time of change in ns and inode of a config."""
 
 
 class Repository:
@@ -81,18 +58,15 @@ class Repository:
         self,
         folder: Path,
         *,
-        target: CpuTarget | None = None,
         on_step: Callable[[str], None] | None = None,
     ) -> None:
         """Nothing is created yet.
 
         Args:
             folder: the repository.
-            target: how published models are to run.
             on_step: called with the name of each step of a publication before it is done.
         """
         self.folder = folder
-        self.target = target
         self._on_step = on_step or _pass_over
 
     @property
@@ -110,7 +84,7 @@ class Repository:
         Raises:
             ValueError: if the config cannot be read.
         """
-        config = self._config(model)
+        config = self.config(model)
         if config.backend != "python":
             return 0
         return sum(max(group.count, 1) for group in config.instance_group) or 1
@@ -120,7 +94,14 @@ class Repository:
         path = self.folder / model / CONFIG
         return path.is_file() and f'"{VERSION_PARAMETER}"' in path.read_text(encoding="utf-8")
 
-    def stamp(self, model: str) -> tuple[int, int] | None:
+    def read_config(self, model: str) -> bytes | None:
+        """The model's config as it stands there; None where it has none."""
+        try:
+            return (self.folder / model / CONFIG).read_bytes()
+        except OSError:
+            return None
+
+    def stamp(self, model: str) -> Stamp | None:
         """Changes whenever the model's config does; None where it has none."""
         try:
             status = (self.folder / model / CONFIG).stat()
@@ -134,7 +115,7 @@ class Repository:
         Raises:
             ValueError: if there is no such model, or penchant did not write its config.
         """
-        config = self._config(model)
+        config = self.config(model)
         try:
             number = config.version_policy.specific.versions[0]
             return ServedModel(
@@ -148,7 +129,12 @@ class Repository:
         except (IndexError, ValueError) as error:
             raise self._unreadable(model, error) from error
 
-    def _config(self, model: str) -> Any:
+    def config(self, model: str) -> Any:
+        """The model's config as Triton's message, whoever wrote it.
+
+        Raises:
+            ValueError: if it cannot be read.
+        """
         try:
             text = (self.folder / model / CONFIG).read_text(encoding="utf-8")
             return text_format.Parse(text, pb.ModelConfig())
@@ -164,7 +150,8 @@ class Repository:
     def publish(self, package: ModelPackage, *, version: int) -> int:
         """Make the package the served version of its model.
 
-        Until the last rename the old version stays served and loadable, whatever happens.
+        Until the last rename the old version stays served and loadable, whatever happens; from then
+        on the new one is published, whatever happens.
 
         Args:
             package: what to publish.
@@ -182,10 +169,8 @@ class Repository:
         try:
             with self._locked():
                 number = self._next_number(model)
-                files = _version_files(package, graph)
-                config = config_pbtxt(
-                    package.contract, number, package_version=version, target=self.target
-                )
+                files = version_files(package, graph)
+                config = config_pbtxt(package.contract, number, package_version=version)
                 warmup = warmup_tensors(package.contract, package.golden())
                 self._commit(model, number, files=files, warmup=warmup, config=config.encode())
         except OSError as error:
@@ -195,6 +180,37 @@ class Repository:
                 "so far stays; free space or mend the folder, then publish again"
             ) from error
         return number
+
+    def restore(self, model: str, config: bytes, *, instead_of: Stamp | None) -> Stamp | None:
+        """Put an earlier config back in place of one whose version proved bad.
+
+        Args:
+            model: whose config.
+            config: what stood in the file; the versions that it names must still be there.
+            instead_of: stamp of the config that is to go.
+
+        Returns:
+            The stamp of the config now; None, and nothing done, if another was published meanwhile.
+
+        Raises:
+            OSError: if it cannot be written.
+            ValueError: if a version's files are gone, or a publisher holds the lock too long.
+        """
+        home = self.folder / model
+        with self._locked():
+            if self.stamp(model) != instead_of:
+                return None
+            for number in text_format.Parse(
+                config, pb.ModelConfig()
+            ).version_policy.specific.versions:
+                if not (home / str(number)).is_dir():
+                    raise ValueError(f"the files of its version {number} before are gone")
+            staged = self.staging / f"{model}-restored"
+            write_durably(staged / CONFIG, config)
+            set_times(staged, time_after(home))
+            (staged / CONFIG).replace(home / CONFIG)
+            sync_folder(home)
+            return self.stamp(model)
 
     def _commit(
         self,
@@ -208,21 +224,22 @@ class Repository:
         staged = self.staging / f"{model}-{number}"
         home = self.folder / model
         placed = [home / str(number), home / WARMUP_FOLDER / str(number)]
+        before = self._number(model)
         try:
             self._on_step("stage")
             for name, content in files.items():
-                _write(staged / "version" / name, content)
+                write_durably(staged / "version" / name, content)
             for name, content in warmup.items():
-                _write(staged / "warmup" / name, content)
-            _write(staged / CONFIG, config)
-            _set_times(staged, _newer_than(home))
-            _sync_folders(staged)
+                write_durably(staged / "warmup" / name, content)
+            write_durably(staged / CONFIG, config)
+            set_times(staged, time_after(home))
+            sync_folders(staged)
             (home / WARMUP_FOLDER).mkdir(parents=True, exist_ok=True)
             for part, place in zip(("version", "warmup"), placed, strict=True):
                 self._on_step(f"place {part}")
                 (staged / part).rename(place)
-                _sync(place.parent)
-            _sync(self.folder)
+                sync_folder(place.parent)
+            sync_folder(self.folder)
             self._on_step("commit")
             (staged / CONFIG).replace(home / CONFIG)
         except OSError:
@@ -231,28 +248,20 @@ class Repository:
             raise
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-        _sync(home)
-        self._on_step("collect")
-        _collect(home)
+        try:
+            sync_folder(home)
+            self._on_step("collect")
+            _collect(home, kept={before, number})
+        except OSError as error:
+            # The version is served already: to call this a failure would be wrong.
+            _logger.warning("%s: published, but not tidied up: %s", home, error)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One publisher at a time; what a crashed one left in staging is removed."""
         self.staging.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.staging / "lock").open("w") as lock:
-            deadline = time.monotonic() + LOCK_TIMEOUT_S
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > deadline:
-                        raise ValueError(
-                            f"{self.folder}: expected no other publisher, got one that still works "
-                            f"after {LOCK_TIMEOUT_S:g} s; wait for it, or stop it"
-                        ) from error
-                    time.sleep(0.05)
+        with exclusive(self.staging / "lock", timeout_s=LOCK_TIMEOUT_S):
             for path in self.staging.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -260,62 +269,28 @@ class Repository:
 
     def _next_number(self, model: str) -> int:
         home = self.folder / model
-        taken = [int(path.name) for path in home.glob("*") if _VERSION_FOLDER.fullmatch(path.name)]
-        if (home / CONFIG).exists():
-            taken.append(self.served(model).number)
-        return max(taken, default=0) + 1
+        names = [path.name for path in (*home.glob("*"), *(home / WARMUP_FOLDER).glob("*"))]
+        taken = [int(name) for name in names if _VERSION_FOLDER.fullmatch(name)]
+        return max([*taken, self._number(model)]) + 1
+
+    def _number(self, model: str) -> int:
+        """The number that the config names; 0 where there is none, or none that can be read."""
+        try:
+            return self.served(model).number
+        except ValueError:
+            return 0
 
 
 def _pass_over(step: str) -> None:
     """What is called at each step where nobody asked."""
 
 
-def _version_files(package: ModelPackage, graph: onnx.ModelProto) -> dict[str, bytes]:
-    return {
-        "model.py": _RUNNER.read_bytes(),
-        FULL_GRAPH: graph.SerializeToString(),
-        SCORE_GRAPH: score_only(graph).SerializeToString(),
-        MANIFEST: (package.folder / MANIFEST).read_bytes(),
-        GOLDEN: (package.folder / GOLDEN).read_bytes(),
-    }
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _newer_than(home: Path) -> int:
-    """Time in ns after every file of the model: Triton passes over a load of files no newer."""
-    times = [path.stat().st_mtime_ns for path in (home, *home.rglob("*")) if path.exists()]
-    return max(time.time_ns(), max(times, default=0) + _STEP_NS)
-
-
-def _set_times(folder: Path, time_ns: int) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        os.utime(path, ns=(time_ns, time_ns))
-
-
-def _sync_folders(folder: Path) -> None:
-    for path in (*filter(Path.is_dir, folder.rglob("*")), folder):
-        _sync(path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _collect(home: Path) -> None:
-    """Remove all but the newest versions."""
+def _collect(home: Path, kept: Collection[int]) -> None:
+    """Remove all but the newest versions, and those that are served or may be come back to."""
     for parent in (home, home / WARMUP_FOLDER):
-        found = [path for path in parent.iterdir() if _VERSION_FOLDER.fullmatch(path.name)]
-        for path in sorted(found, key=lambda path: int(path.name))[:-KEPT_VERSIONS]:
+        found = [
+            int(path.name) for path in parent.iterdir() if _VERSION_FOLDER.fullmatch(path.name)
+        ]
+        for number in set(sorted(found)[:-KEPT_VERSIONS]) - set(kept):
             # What stays behind costs room only, and the publication is already done.
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(parent / str(number), ignore_errors=True)

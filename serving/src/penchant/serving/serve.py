@@ -25,8 +25,10 @@ def serve(
 ) -> int:
     """Start Triton, watch it, and say where it listens; Ctrl-C or SIGTERM ends it.
 
-    It listens on loopback only. A version that is published meanwhile is served within seconds; a
-    server that dies or does not answer is started anew. A second signal ends it at once.
+    It listens on loopback only. A version that is published meanwhile is served within seconds, or
+    taken back if it does not answer rightly; a server that dies or does not answer is started anew.
+    A second signal ends it at once. Other users of the machine may read the secret that guards
+    model control from the process list: mount /proc with hidepid=2 where you do not trust them.
 
     Args:
         repository: folder of the models; by default the one in home.
@@ -44,7 +46,8 @@ def serve(
     folder = repository or Home(home).model_repository
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if check:
-        return check_serving(Repository(folder), grpc_port=grpc_port, console=Console())
+        ports = {"grpc_port": grpc_port, "metrics_port": metrics_port}
+        return check_serving(Repository(folder), ports=ports, console=Console())
     supervisor = Supervisor(
         Repository(folder),
         Home(home),
@@ -60,16 +63,24 @@ def serve(
             if signals.first.is_set():
                 return 0
             raise
-    Console(highlight=False, soft_wrap=True).print(supervisor.describe(), markup=False)
+    threading.Thread(target=_kill_on_second, args=(signals, supervisor), daemon=True).start()
+    try:
+        Console(highlight=False, soft_wrap=True).print(supervisor.describe(), markup=False)
+        _await_end(signals, supervisor)
+        console.print("finishing the requests in flight; a second signal ends it at once")
+    finally:
+        # Also where the terminal is gone and nothing can be printed any more.
+        supervisor.stop()
+    return 0
+
+
+def _await_end(signals: _Signals, supervisor: Supervisor) -> None:
     while not signals.first.wait(0.5):
         if not supervisor.is_watching():
             raise ValueError(
-                "serve: the supervisor ended by itself; see the log in the home folder"
-            )
-    console.print("finishing the requests in flight; a second signal ends it at once")
-    threading.Thread(target=_kill_on_second, args=(signals, supervisor), daemon=True).start()
-    supervisor.stop()
-    return 0
+                f"serve: the supervisor ended by itself: {supervisor.error!r}; see the log in the "
+                "home folder, then start it again"
+            ) from supervisor.error
 
 
 class _Signals:
@@ -79,8 +90,10 @@ class _Signals:
         self._supervisor = supervisor
         self.first = threading.Event()
         self.second = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._heard)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What nohup has had ignored stays so.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._heard)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         (self.second if self.first.is_set() else self.first).set()

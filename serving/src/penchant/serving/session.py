@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,19 @@ from penchant.serving.golden import Tensors
 class GraphSession:
     """ONNX Runtime over one graph, with the settings of the served model."""
 
-    def __init__(self, graph: onnx.ModelProto, *, intra_op_threads: int = 1) -> None:
+    def __init__(self, graph: onnx.ModelProto | Path, *, intra_op_threads: int = 1) -> None:
         """Load the graph.
 
         Args:
-            graph: a fused graph.
+            graph: a fused graph, or its file.
             intra_op_threads: threads of one run.
         """
         options = ort.SessionOptions()
         options.intra_op_num_threads = intra_op_threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(
-            graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        source = str(graph) if isinstance(graph, Path) else graph.SerializeToString()
+        self._session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
     @property
     def outputs(self) -> list[str]:

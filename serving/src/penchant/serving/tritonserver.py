@@ -31,16 +31,22 @@ first value throughout, and every answer is empty. So they get a NumPy of their 
 one."""
 INSTALL_REMEDY: Final = "run `penchant install tritonserver`"
 
+STATISTICS: Final = "statistics"
 RESTRICTED_PROTOCOLS: Final = (
     "shared-memory",
     "model-repository",
-    "statistics",
+    STATISTICS,
     "trace",
     "logging",
 )
 """What needs the server's secret. Model configs stay open: callers read the contract from them."""
 SECRET_NAME: Final = "penchant"
 SECRET_HEADER: Final = f"triton-grpc-protocol-{SECRET_NAME}"
+SECRET_NOTE: Final = (
+    "the secret that guards model control stands on tritonserver's command line: on a machine with "
+    "local users whom you do not trust, mount /proc with hidepid=2 or serve in a private pid "
+    "namespace (a container)"
+)
 
 PYTHON_VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
 LOOPBACK: Final = "127.0.0.1"
@@ -77,12 +83,15 @@ class Launch:
     metrics_port: int
     secret: str
     shm_prefix: str
+    open_statistics: bool = False
 
 
 def runtime_folder() -> Path:
     """Where the wheel is unpacked: the variable's folder, else one in this Python environment."""
     named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else Path(sys.prefix) / "share" / "penchant" / "tritonserver"
+    folder = Path(named) if named else Path(sys.prefix) / "share" / "penchant" / "tritonserver"
+    # The server is started in a working folder of its own.
+    return folder.absolute()
 
 
 def find_tritonserver() -> TritonServer:
@@ -232,10 +241,13 @@ def working_folder(server: TritonServer, otherwise: Path) -> Path:
 def command_line(server: TritonServer, launch: Launch) -> list[str]:
     """Command that starts the server safely: loopback, gRPC alone, a secret for control.
 
-    The secret stands in the process list, so it keeps out other users' programs only where they
-    cannot read it; it is new at every start.
+    The secret, new at every start, stands in the process list, which on most machines every local
+    user can read; Triton 2.51 takes it in no other way. Whoever has it can load a model, that is,
+    run code as this user: see :data:`SECRET_NOTE`.
     """
-    restricted = ",".join(RESTRICTED_PROTOCOLS)
+    restricted = ",".join(
+        name for name in RESTRICTED_PROTOCOLS if not (launch.open_statistics and name == STATISTICS)
+    )
     python = {
         "shm-default-byte-size": SHM_DEFAULT_BYTES,
         "shm-growth-byte-size": SHM_GROWTH_BYTES,
