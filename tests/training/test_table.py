@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import re
 import sqlite3
 from collections.abc import Callable
@@ -179,6 +180,30 @@ def test_yes_and_no_of_a_csv_stay_text_and_true_and_false_do_not(tmp_path: Path)
     )
     raw = read_table(recipe).raw_inputs(np.arange(2))["categorical"]
     assert raw.tolist() == [["Yes", "true", "2026-01-31"], ["No", "false", "2026-02-01"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"), [("shop.csv", ";"), ("shop.tsv", "\t"), ("shop.csv.gz", ",")]
+)
+def test_the_header_tells_the_delimiter_whatever_the_cells_hold(
+    tmp_path: Path, name: str, delimiter: str
+) -> None:
+    lines = [["code", "day", "bought"], ["007|8", "20", "1"], ["#1|2|3", "9", "0"]]
+    content = "".join(delimiter.join(line) + "\n" for line in lines).encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    recipe = shop_recipe(
+        tmp_path,
+        table=TableSource(path=str(path)),
+        columns=Columns(categorical=("code", "day")),
+        goals=GOALS,
+        split=Split(by="time", column="day"),
+    )
+    table = read_table(recipe)
+    raw = table.raw_inputs(np.arange(2))["categorical"]
+    assert raw.tolist() == [["007|8", "20"], ["#1|2|3", "9"]]
+    assert table.key is not None
+    assert table.key.tolist() == [1, 0], "numbers, though the column is also a category"
 
 
 def test_the_fingerprint_follows_what_is_read(tmp_path: Path) -> None:
