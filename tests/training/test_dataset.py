@@ -58,6 +58,7 @@ def numbered(num_rows: int) -> EncodedDataset:
         multi=(),
         label=number % 2,
         fold=np.full(num_rows, -1, dtype=np.int32),
+        teacher=np.zeros((num_rows, 0, 1), dtype=np.float32),
     )
 
 
@@ -205,6 +206,7 @@ def test_an_epoch_of_ten_thousand_rows_costs_next_to_nothing() -> None:
         multi=(),
         label=label,
         fold=np.full(len(rows), -1, dtype=np.int32),
+        teacher=np.zeros((len(rows), 0, 1), dtype=np.float32),
     )
     data = PropensityDataModule(dataset, dataset, batch_size=256, seed=0)
     loader = data.train_dataloader()

@@ -18,7 +18,7 @@ from penchant.training.evaluation import NETWORK
 from penchant.training.metrics import binary_metrics
 from penchant.training.network_config import NetworkConfig
 from penchant.training.recipe import FitConfig
-from penchant.training.split import folds
+from penchant.training.split import folds, seen_rows
 from penchant.training.table import read_table
 
 FOLDS = 2
@@ -45,7 +45,7 @@ def test_baselines_are_scored_on_the_same_folds(result: CrossValidation) -> None
     assert result.models == (NETWORK, LOGISTIC, LIGHTGBM)
     assert result.goals == ("purchase", "leave")
     for parts, found in zip(folds(table, FOLDS, seed=0), result.folds, strict=True):
-        score = fit_lightgbm(table, parts).predict(table, parts.test)
+        score = fit_lightgbm(table, seen_rows(parts)).predict(table, parts.test)
         assert found["purchase"][LIGHTGBM] == binary_metrics(
             table.label[parts.test, 0], score[:, 0]
         )

@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.tables import shop_recipe
+from tests.tables import shop_recipe, shop_rows
 
 from penchant.clients.home import Home
 from penchant.serving.registry import Registry
+from penchant.training.network_config import NetworkConfig
 from penchant.training.recipe import FitConfig, Recipe
 from penchant.training.train import CHALLENGER, train_propensity
 
 EPOCHS = 30
-SLOW_FIT = FitConfig(max_epochs=EPOCHS, patience=EPOCHS, batch_size=8)
+SLOW_FIT = FitConfig(max_epochs=EPOCHS, patience=EPOCHS, batch_size=16)
+SMALL = NetworkConfig(trunks=3, members=2, width=16, embedding_size=4)
 PATIENCE_S = 90
 
 pytestmark = [
@@ -63,10 +65,15 @@ def test_a_killed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     home = tmp_path / "home"
-    recipe = shop_recipe(tmp_path, fit=SLOW_FIT)
+    recipe = shop_recipe(tmp_path, fit=SLOW_FIT, network=SMALL)
     run_id = _kill_in_the_middle(recipe, home, tmp_path)
     checkpoint = next(iter(Home(home).runs.glob("*/checkpoints/last.ckpt")))
     written = checkpoint.stat().st_mtime_ns
+
+    other = shop_recipe(tmp_path, shop_rows(seed=1), fit=SLOW_FIT, network=SMALL)
+    with pytest.raises(ValueError, match=r"resume: .* rows have changed; train anew"):
+        train_propensity(other, home=home, resume=True)
+    assert shop_recipe(tmp_path, fit=SLOW_FIT, network=SMALL) == recipe, "the old rows are back"
 
     trained = train_propensity(recipe, home=home, resume=True)
 
@@ -84,7 +91,7 @@ def test_a_killed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
 def test_two_devices_train_one_model(tmp_path: Path) -> None:
     home = tmp_path / "home"
     trainer = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
-    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2), trainer=trainer)
+    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2), network=SMALL, trainer=trainer)
     done = _train_in_a_process(recipe, home, tmp_path)
     assert done.wait(PATIENCE_S) == 0, (tmp_path / "log").read_text()
     registry = Registry(Home(home)).connect()
@@ -95,7 +102,7 @@ def test_two_devices_train_one_model(tmp_path: Path) -> None:
 def test_a_second_run_is_a_new_version_and_with_the_same_seed_the_same_model(
     tmp_path: Path,
 ) -> None:
-    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2, seed=3))
+    recipe = shop_recipe(tmp_path, fit=FitConfig(max_epochs=2, seed=3), network=SMALL)
     first = train_propensity(recipe, home=tmp_path / "home")
     scores = first.fitted.predict(first.table, first.parts.test)
     second = train_propensity(recipe, home=tmp_path / "home")

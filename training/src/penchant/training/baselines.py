@@ -84,13 +84,15 @@ def fit_baselines(table: Table, parts: Parts, *, seed: int = 0) -> dict[str, Bas
     """
     return {
         LOGISTIC: fit_logistic(table, parts),
-        LIGHTGBM: fit_lightgbm(table, parts, seed=seed),
+        LIGHTGBM: fit_lightgbm(table, seen_rows(parts), seed=seed),
     }
 
 
-def fit_lightgbm(table: Table, parts: Parts, *, seed: int = 0) -> Baseline:
-    """Gradient boosting with native categories and missing values (Ke et al., 2017)."""
-    rows = seen_rows(parts)
+def fit_lightgbm(table: Table, rows: Rows, *, seed: int = 0) -> Baseline:
+    """Gradient boosting on the given rows, with native categories and missing values.
+
+    Source: Ke et al., 2017, LightGBM.
+    """
     design = CodedDesign(table, rows)
     matrix = design.matrix(table, rows)
     parameters = LIGHTGBM_PARAMETERS | {"seed": seed}

@@ -47,6 +47,8 @@ class EncodedDataset(Dataset[Batch]):
     """Goals, (B, G), NaN = not observed."""
     fold: NDArray[np.int32]
     """The trunk that never learns from the row, (B,); -1 = all may."""
+    teacher: NDArray[np.float32]
+    """A teacher's propensities for each trunk, (B, T, G); (B, 0, G) = no teacher."""
 
     def __len__(self) -> int:
         """B."""
@@ -65,6 +67,7 @@ class EncodedDataset(Dataset[Batch]):
             multi=tuple(_tensor(code, index) for code in self.multi),
             label=_tensor(self.label, index),
             fold=_tensor(self.fold, index),
+            teacher=_tensor(self.teacher, index),
         )
 
 
@@ -110,6 +113,7 @@ def encode_part(
         multi=tuple(columns[CODE_PREFIX + column.name] for column in table.multi_valued),
         label=label,
         fold=np.full(len(rows), -1, dtype=np.int32) if fold is None else fold,
+        teacher=np.empty((len(rows), 0, label.shape[1]), dtype=np.float32),
     )
 
 

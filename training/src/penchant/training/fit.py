@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from penchant.training.recipe import Recipe
 from penchant.training.served_propensity import ServedPropensity, mean_embedding
 from penchant.training.split import Parts
 from penchant.training.table import Table
+from penchant.training.teacher import soft_labels
 
 MONITOR: Final = "validation/logloss"
 ENCODER_FILE: Final = "encode.onnx"
@@ -188,6 +189,10 @@ def _data_module(
     encoder = folder / ENCODER_FILE
     train, validation = roles.train, roles.validation
     encoded = encode_part(encoder, table, train.rows, folder / "train", fold=train.fold)
+    trunks = recipe.network.trunks
+    if recipe.fit.distillation and validation is train and trunks > 2:
+        answers = soft_labels(table, train, trunks=trunks, seed=recipe.fit.seed)
+        encoded = replace(encoded, teacher=answers)
     return PropensityDataModule(
         encoded,
         encoded

@@ -16,6 +16,7 @@ from penchant.training.propensity_net import (
     TrunkLinear,
     held_out_members,
     log_probabilities,
+    soft_target,
     trunk_losses,
 )
 from penchant.training.recipe import FitConfig
@@ -77,7 +78,10 @@ class PropensityModule(pl.LightningModule):
         """Return the sum of the trunks' losses on a batch: each learns as if it were alone."""
         logits = self.net(batch.position, batch.missing, batch.category, batch.multi)
         trunks = self.net.config.trunks
-        losses = trunk_losses(logits.float(), batch.label, batch.fold, num_trunks=trunks)
+        target = soft_target(batch.label, batch.teacher, share=self.config.distillation)
+        losses = trunk_losses(
+            logits.float(), batch.label, batch.fold, num_trunks=trunks, target=target
+        )
         self._train_losses.append(losses.detach().mean())
         return losses.sum()
 

@@ -43,6 +43,8 @@ class Batch(NamedTuple):
     """FP32 (B, G): 0 or 1, NaN where the goal was not observed."""
     fold: Tensor
     """INT32 (B,): the trunk that never learns from the row; -1 where all may."""
+    teacher: Tensor = torch.empty(0, 0, 0)
+    """FP32 (B, T, G): a teacher's propensities for each trunk; (B, 0, G) where there is none."""
 
 
 class NumericEmbedding(nn.Module):
@@ -239,7 +241,26 @@ class PropensityNet(nn.Module):
         return hidden * torch.empty_like(hidden[0]).bernoulli_(kept).div_(kept)
 
 
-def trunk_losses(logits: Tensor, label: Tensor, fold: Tensor, *, num_trunks: int) -> Tensor:
+def soft_target(label: Tensor, teacher: Tensor, *, share: float) -> Tensor:
+    """What a trunk is to say of a row: its label, mixed with a teacher's answer.
+
+    Args:
+        label: 0 or 1, NaN where a goal was not observed (B, G).
+        teacher: Propensities (B, T, G), or (B, 0, G) where there is no teacher.
+        share: Weight of the teacher, in [0, 1].
+
+    Returns:
+        Targets (B, T, G), or (B, 1, G) without a teacher; 0 where a goal was not observed.
+    """
+    target = label.nan_to_num().unsqueeze(1)
+    if not teacher.shape[1]:
+        return target
+    return torch.lerp(target, teacher.nan_to_num(), share)
+
+
+def trunk_losses(
+    logits: Tensor, label: Tensor, fold: Tensor, *, num_trunks: int, target: Tensor | None = None
+) -> Tensor:
     """Each trunk's mean of its members' own log losses: they learn alone, answers are averaged.
 
     Args:
@@ -247,6 +268,7 @@ def trunk_losses(logits: Tensor, label: Tensor, fold: Tensor, *, num_trunks: int
         label: 0 or 1, NaN where a goal was not observed (B, G).
         fold: The trunk whose loss leaves the row out; -1 for none (B,).
         num_trunks: T.
+        target: What to say instead of the labels (B, T or 1, G), see `soft_target`.
 
     Returns:
         The means (T,) over members and observed labels; 0 for a trunk without any.
@@ -254,11 +276,12 @@ def trunk_losses(logits: Tensor, label: Tensor, fold: Tensor, *, num_trunks: int
     trunk = torch.arange(num_trunks, device=fold.device)
     learnt = (fold.unsqueeze(1) != trunk).to(logits.dtype)  # (B, T)
     observed = (~label.isnan()).to(logits.dtype)  # (B, G)
-    target = label.nan_to_num().unsqueeze(1).to(logits.dtype).expand_as(logits)
-    losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    by_trunk = losses.reshape(len(losses), num_trunks, -1, label.shape[1]).mean(
-        2
-    ) * observed.unsqueeze(1)  # (B, T, G)
+    wanted = label.nan_to_num().unsqueeze(1) if target is None else target  # (B, T or 1, G)
+    by_member = logits.reshape(len(logits), num_trunks, -1, label.shape[1])  # (B, T, k, G)
+    losses = functional.binary_cross_entropy_with_logits(
+        by_member, wanted.unsqueeze(2).to(logits.dtype).expand_as(by_member), reduction="none"
+    )
+    by_trunk = losses.mean(2) * observed.unsqueeze(1)  # (B, T, G)
     count = (learnt * observed.sum(1, keepdim=True)).sum(0)  # (T,)
     return (by_trunk.sum(2) * learnt).sum(0) / count.clamp(min=1.0)
 

@@ -195,21 +195,29 @@ class FitConfig:
 
     batch_size: int = 512
     """Rows a step."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """Highest step size of AdamW."""
     weight_decay: float = 3e-4
     """Weight decay of AdamW."""
     max_epochs: int = 60
     """Most passes over the training rows."""
-    patience: int = 8
+    patience: int = 6
     """Passes without a better validation loss after which the fit stops."""
+    distillation: float = 0.8
+    """Share of what is learnt that is the answer of gradient boosting that never saw the row, in
+    [0, 1]; the rest is the label. 0 fits no such teacher; nor does a split by time."""
     seed: int = 0
-    """Seed of initial weights, dropout and the order of rows."""
+    """Seed of initial weights, dropout, the order of rows and the teachers."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         for name in ("batch_size", "max_epochs", "patience"):
             check_least(f"fit.{name}", getattr(self, name), 1)
+        if not 0 <= self.distillation <= 1:
+            raise ValueError(
+                f"fit.distillation: expected a share from 0 to 1, got {self.distillation}; "
+                "0 learns from the labels alone"
+            )
         for name, least in (("learning_rate", 1e-12), ("weight_decay", 0.0), ("seed", 0)):
             check_least(f"fit.{name}", getattr(self, name), least)
 

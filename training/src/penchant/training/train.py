@@ -79,9 +79,13 @@ def train_propensity(
         fit_propensity(table, parts, recipe, folder, resume=resume)
         raise SystemExit(0)
     registry = Registry(place, tracking_uri).connect()
-    run_id = _open_folder(folder, resume=resume)
+    run_id = _interrupted_run(folder, table) if resume else None
+    if resume and run_id is None:
+        console.print("no interrupted run of this recipe: beginning a new one", markup=False)
+    _make_room(folder, keep_checkpoints=run_id is not None)
     with tracked_run(registry, run_id=run_id, name=recipe.name) as run_id:
-        (folder / STATE_FILE).write_text(json.dumps({"run_id": run_id}), encoding="utf-8")
+        state = {"run_id": run_id, "data_fingerprint": table.fingerprint}
+        (folder / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
         log_recipe(recipe, data_fingerprint=table.fingerprint)
         with FitProgress(console, title=f"fitting {recipe.name}", monitor=MONITOR) as progress:
             fitted = fit_propensity(
@@ -127,15 +131,29 @@ def _is_worker() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0"
 
 
-def _open_folder(folder: Path, *, resume: bool) -> str | None:
-    """Make the run's folder; give the run to go on with, where one was interrupted."""
-    state = folder / STATE_FILE
-    if resume and state.exists():
-        shutil.rmtree(folder / PACKAGE, ignore_errors=True)
-        return str(json.loads(state.read_text(encoding="utf-8"))["run_id"])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return None
+def _interrupted_run(folder: Path, table: Table) -> str | None:
+    """The MLflow run to go on with; None where none of this recipe was interrupted.
+
+    Raises:
+        ValueError: The table is not what that run was fitted on.
+    """
+    path = folder / STATE_FILE
+    if not path.exists():
+        return None
+    state = json.loads(path.read_text(encoding="utf-8"))
+    if state["data_fingerprint"] != table.fingerprint:
+        raise ValueError(
+            "resume: expected the table that the interrupted run was fitted on (fingerprint "
+            f"{state['data_fingerprint'][:12]}), got {table.fingerprint[:12]}: its rows have "
+            "changed; train anew without --resume, or bring the old table back"
+        )
+    return str(state["run_id"])
+
+
+def _make_room(folder: Path, *, keep_checkpoints: bool) -> None:
+    """Make the run's folder; only an interrupted run finds something in it."""
+    shutil.rmtree(folder / PACKAGE if keep_checkpoints else folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _keep_report(report: Path, destination: Path) -> Path:
