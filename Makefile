@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.penchant-setup
 PIP_VERSION := 26.3
 
-# Triton's Python backend comes for Python 3.11 to 3.13 with the embedded server.
-USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+# The embedded server's Python backend works with Python 3.11 and 3.12 (STUB_NUMPY_SHA256 in tritonserver.py).
+USABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	"$$python" -c '$(USABLE)' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ setup: $(STAMP) ## make .venv with everything, Triton included
 
 $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c '$(USABLE)' 2>/dev/null || { \
-		echo "penchant needs Python 3.11 to 3.13, found: $$(python3 --version 2>&1);" \
+		echo "penchant needs Python 3.11 or 3.12, found: $$(python3 --version 2>&1);" \
 			"install one, or run: make PYTHON=/path/to/python3.12 $(or $(MAKECMDGOALS),setup)" >&2; exit 1; }
 	@echo "Making $(VENV) with $$("$(PYTHON)" --version)"
 	@test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV) >/dev/null 2>&1 || \

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +34,20 @@ class PrivateServer:
 @pytest.fixture(scope="session")
 def perf_analyzer() -> PerfAnalyzer:
     """Installed once, 14 MB; later runs find it."""
-    install_perf_analyzer()
+    try:
+        install_perf_analyzer()
+    except ValueError as error:
+        if "could not download" not in str(error) or _package_index_answers():
+            raise
+        pytest.skip(f"no perf_analyzer, and no package index that it could come from: {error}")
     return find_perf_analyzer()
+
+
+def _package_index_answers() -> bool:
+    command = [sys.executable, "-m", "pip", "index", "versions", "tritonclient"]
+    patience = ["--retries", "0", "--timeout", "10"]
+    done = subprocess.run([*command, *patience], capture_output=True, check=False, timeout=60)
+    return done.returncode == 0
 
 
 @pytest.fixture(scope="session")

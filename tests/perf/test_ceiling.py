@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -14,22 +15,31 @@ from penchant.perf.ceiling import measure_ceiling
 def test_larger_batches_bring_more_rows(private_server: PrivateServer) -> None:
     folder = private_server.served.folder
 
-    one, many = measure_ceiling(
-        folder / "model.onnx",
-        folder / "golden.npz",
-        outputs=SCORE_OUTPUTS,
-        batch_sizes=[1, 64],
-        threads=1,
-        duration_s=0.2,
-    )
+    looks = [
+        measure_ceiling(
+            folder / "model.onnx",
+            folder / "golden.npz",
+            outputs=SCORE_OUTPUTS,
+            batch_sizes=[1, 64],
+            threads=1,
+            duration_s=0.2,
+        )
+        for _ in range(3)
+    ]
 
-    assert (one.batch_size, many.batch_size) == (1, 64)
-    for measured in (one, many):
-        assert 0 < measured.p50_us <= measured.p99_us
-        # One caller alone cannot be faster than the better of the two ways to use the cores.
-        assert measured.rows_per_s > 0.5 * measured.batch_size * 1e6 / measured.p99_us
+    for one, many in looks:
+        assert (one.batch_size, many.batch_size) == (1, 64)
+        assert 0 < one.p50_us <= one.p99_us
+        assert 0 < many.p50_us <= many.p99_us
+    # One caller alone cannot be faster than the better of the two ways to use the cores; what a
+    # busy machine does to one short look, it does not do to the median of three.
+    for index in (0, 1):
+        shares = [
+            look[index].rows_per_s * look[index].p99_us / look[index].batch_size for look in looks
+        ]
+        assert statistics.median(shares) > 0.5e6
     # A batch of 64 costs less than 64 batches of one.
-    assert many.rows_per_s > 2 * one.rows_per_s
+    assert statistics.median(many.rows_per_s / one.rows_per_s for one, many in looks) > 2
 
 
 def test_graph_that_cannot_run_is_named(tmp_path: Path, private_server: PrivateServer) -> None:

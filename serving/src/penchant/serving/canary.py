@@ -42,6 +42,10 @@ class BusyError(CanaryError):
     """The queue did not let the canary through."""
 
 
+class UnreachableError(CanaryError):
+    """No server listens: that says nothing about the model."""
+
+
 class WrongAnswerError(CanaryError):
     """The model answers, but not what its package says."""
 
@@ -73,6 +77,7 @@ class Canary:
 
         Raises:
             BusyError: if the model's queue is full.
+            UnreachableError: if there is no server.
             CanaryError: if there is no answer in time, or a wrong one.
             ValueError: if the model's config cannot be read.
         """
@@ -83,10 +88,7 @@ class Canary:
             elif not self._client.is_model_ready(model, client_timeout=timeout_s):
                 raise CanaryError(f"model {model!r} is not ready")
         except InferenceServerException as error:
-            message = f"model {model!r} does not answer: {error}"
-            if any(text in str(error) for text in QUEUE_MESSAGES):
-                raise BusyError(message) from error
-            raise CanaryError(message) from error
+            raise _failure(f"model {model!r} does not answer", error) from error
 
     def nudge(self, model: str, *, timeout_s: float) -> None:
         """Ask now and then for a moment, without waiting for answers, once a version took over.
@@ -151,12 +153,13 @@ class Canary:
         """Have the server load what the model's config says.
 
         Raises:
-            CanaryError: if it cannot.
+            UnreachableError: if there is no server.
+            CanaryError: if it cannot load it.
         """
         try:
             self._client.load_model(model, headers=self._headers, client_timeout=timeout_s)
         except InferenceServerException as error:
-            raise CanaryError(f"model {model!r} does not load: {error}") from error
+            raise _failure(f"model {model!r} does not load", error) from error
 
     def unload(self, model: str, *, timeout_s: float) -> None:
         """Have the server drop a model.
@@ -179,6 +182,16 @@ class Canary:
             return str(self._client.get_server_metadata(client_timeout=timeout_s).version)
         except InferenceServerException as error:
             raise CanaryError(f"the server does not tell its version: {error}") from error
+
+
+def _failure(message: str, error: InferenceServerException) -> CanaryError:
+    """What a refusal means."""
+    kind = CanaryError
+    if any(text in str(error) for text in QUEUE_MESSAGES):
+        kind = BusyError
+    elif str(error.status()) == "StatusCode.UNAVAILABLE":
+        kind = UnreachableError
+    return kind(f"{message}: {error}")
 
 
 class _Question:

@@ -23,6 +23,7 @@ from penchant.serving.tritonserver import (
     SECRET_NOTE,
     SHM_DEFAULT_BYTES,
     STUB_NUMPY,
+    STUB_NUMPY_SHA256,
     TritonServer,
     find_tritonserver,
     libpython,
@@ -91,7 +92,8 @@ def _stub_findings(server: TritonServer) -> list[Finding]:
     if server.stub is None:
         return []
     stub = f"Python backend for Python {PYTHON_VERSION}"
-    other = "use Python 3.11 or 3.12, or the tritonserver of Triton's container"
+    usable = " or ".join(STUB_NUMPY_SHA256)
+    other = f"use Python {usable}, or the tritonserver of Triton's container"
     findings = [
         Finding(stub, str(server.stub)) if server.stub.is_file() else Finding(stub, "none", other)
     ]

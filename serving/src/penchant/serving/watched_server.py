@@ -12,7 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from penchant.clients.home import Home
-from penchant.serving.canary import BusyError, Canary, CanaryError, WrongAnswerError
+from penchant.serving.canary import (
+    BusyError,
+    Canary,
+    CanaryError,
+    UnreachableError,
+    WrongAnswerError,
+)
 from penchant.serving.health import Health, Watch
 from penchant.serving.process import TritonProcess
 from penchant.serving.repository import Repository, Stamp
@@ -67,7 +73,7 @@ class WatchedServer:
         self._plan = plan
         self._repository = plan.repository
         stamps = {model: self._repository.stamp(model) for model in self._repository.models()}
-        self._stamps = stamps
+        self._stamps: dict[str, Stamp | None] = dict(stamps)
         self.models = [model for model in stamps if plan.rejected.get(model) != stamps[model]]
         self._processes = {model: self._num_processes(model) for model in self.models}
         self._unproven = set(self.models)
@@ -122,6 +128,8 @@ class WatchedServer:
             code = self.process.exit_code()
             if code is not None or time.monotonic() > deadline or self._plan.stopping.is_set():
                 ended = "is not ready in time" if code is None else f"ended with code {code}"
+                if forgiving and not self._plan.stopping.is_set():
+                    self._suspect(waiting, f"tritonserver {ended}")
                 raise self._no_start(f"tritonserver {ended}; {'; '.join(problems.values())}")
             hopeless = [model for model in sorted(waiting) if self._first_canary(model, problems)]
             waiting &= self._unproven
@@ -169,6 +177,12 @@ class WatchedServer:
         self._prove(model)
         return False
 
+    def _suspect(self, models: set[str], problem: str) -> None:
+        """Take back what has never answered, before the start that failed is repeated."""
+        for model in sorted(models):
+            if self._plan.proven.get(model) != self._repository.read_config(model):
+                self._take_back(model, problem)
+
     def _given_up(self, models: set[str]) -> list[str]:
         """Those of the models that the server has tried to load in vain."""
         try:
@@ -188,7 +202,12 @@ class WatchedServer:
         """Have a newly published version served; what it takes a restart to mend, if anything."""
         while True:
             self._stamps[model] = self._repository.stamp(model)
-            is_loaded, problem = self._load(model)
+            try:
+                is_loaded, problem = self._load(model)
+            except UnreachableError:
+                # The server's trouble, not the version's: the next look tries again.
+                self._stamps[model] = None
+                return None
             # Published again meanwhile: what was loaded and what was asked may be two versions.
             if self._repository.stamp(model) == self._stamps[model]:
                 break
@@ -201,9 +220,15 @@ class WatchedServer:
         return problem if is_loaded and model in self.models else None
 
     def _load(self, model: str) -> tuple[bool, str | None]:
-        """Whether the server took what the config says, and what is wrong with it, if anything."""
+        """Whether the server took what the config says, and what is wrong with it, if anything.
+
+        Raises:
+            UnreachableError: if there is no server.
+        """
         try:
             self._canary.load(model, timeout_s=self._plan.watch.start_timeout_s)
+        except UnreachableError:
+            raise
         except CanaryError as error:
             # Triton keeps the old version then, and the canary its question.
             return False, str(error)
@@ -214,6 +239,8 @@ class WatchedServer:
             self._canary.nudge(model, timeout_s=self._timeout_s)
             self._canary.ask(model, timeout_s=self._timeout_s)
             self._prove(model)
+        except UnreachableError:
+            raise
         except BusyError:
             pass  # The next canary that gets through tells.
         except (CanaryError, ValueError) as error:
@@ -248,7 +275,10 @@ class WatchedServer:
         if stamp is None:
             return True  # Published again meanwhile; the next look loads that.
         self._stamps[model] = stamp
-        again = self._load(model)[1]
+        try:
+            again = self._load(model)[1]
+        except UnreachableError as error:
+            again = str(error)
         self._plan.say(
             f"{name} is taken back, {self._plan.described(model)} stays: {problem}"
             + (f"; but {again}" if again else "")
