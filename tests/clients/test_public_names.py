@@ -35,7 +35,9 @@ def test_clients_load_nothing_heavy() -> None:
         "import sys, json; from penchant.clients import *; "
         "print(json.dumps([name for name in sys.modules if '.' not in name]))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=60
+    )
     loaded = set(json.loads(done.stdout))
     assert "grpc" in loaded
     heavy = {"torch", "mlflow", "onnx", "onnxruntime", "pyarrow", "pandas", "rich", "jsonargparse"}
