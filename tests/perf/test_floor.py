@@ -37,6 +37,8 @@ def test_floor_has_the_models_batching_and_tensors(private_server: PrivateServer
     assert floor.input == model.input
     assert floor.output == model.output
     assert not floor.model_warmup
+    # A busy machine must not end a measurement.
+    assert not model.dynamic_batching.default_queue_policy.default_timeout_microseconds
 
 
 def test_floor_answers_zeros_of_the_models_shapes(private_server: PrivateServer) -> None:

@@ -53,14 +53,14 @@ def test_a_caller_can_read_the_contract_from_the_config() -> None:
 
 
 def test_the_queue_is_bounded_and_never_waits_for_company() -> None:
-    batching = _parsed(CpuTarget(queue_timeout_budgets=3, max_queue_size=7)).dynamic_batching
+    batching = _parsed().dynamic_batching
 
     policy = batching.default_queue_policy
     assert batching.max_queue_delay_microseconds == 0
     assert policy.timeout_action == pb.ModelQueuePolicy.REJECT
-    assert policy.default_timeout_microseconds == round(3 * CONTRACT.latency_budget_ms * 1000)
+    assert policy.default_timeout_microseconds == 50 * CONTRACT.latency_budget_ms * 1000
     assert policy.allow_timeout_override
-    assert policy.max_queue_size == 7
+    assert policy.max_queue_size == 512
 
 
 def test_warm_up_is_a_golden_row_alone_and_in_the_largest_batch(

@@ -19,6 +19,7 @@ from penchant.clients.home import Home
 from penchant.serving.golden import write_golden
 from penchant.serving.package import ModelPackage
 from penchant.serving.publish import publish
+from penchant.serving.pyfunc import CHUNK_ROWS, PropensityModel
 from penchant.serving.registry import CHAMPION, Registry
 from penchant.serving.repository import Repository
 from penchant.serving.tracking_uri import masked
@@ -123,9 +124,10 @@ def test_mlflow_loads_the_champion_with_the_endpoint_s_numbers(registered: Regis
 
     publish("tiny", version=1, home=registered.home.folder)
     model = mlflow.pyfunc.load_model("models:/tiny@champion")
-    expected = score(raw_rows(7))
+    num_rows = CHUNK_ROWS + 7
+    expected = score(raw_rows(num_rows))
 
-    scored = model.predict(_table(7))
+    scored = model.predict(_table(num_rows))
 
     for at, goal in enumerate(CONTRACT.goals):
         np.testing.assert_allclose(
@@ -137,6 +139,11 @@ def test_mlflow_loads_the_champion_with_the_endpoint_s_numbers(registered: Regis
                 scored[f"reason_{goal}_{feature}"], expected["reason"][:, at, index], atol=1e-6
             )
     np.testing.assert_array_equal(scored["unknown"], expected["unknown"][:, 0])
+
+
+def test_a_column_that_is_missing_is_named(tiny_package: ModelPackage) -> None:
+    with pytest.raises(ValueError, match="country"):
+        PropensityModel(tiny_package).predict(_table(3).drop(columns="country"))
 
 
 def test_wrong_answers_are_never_published(registered: Registered) -> None:

@@ -73,14 +73,14 @@ def test_endpoint_file_tells_clients_where_to_call(server: Supervisor) -> None:
 def test_what_dies_or_hangs_is_started_anew(
     server: Supervisor, stub: Any, victim: str, number: signal.Signals
 ) -> None:
-    restarts, secret = server.num_restarts, server.secret
+    restarts, headers = server.num_restarts, server.headers
     pid = server.pid if victim == "server" else model_processes(server)[0]
 
     os.kill(pid, number)
 
     wait_until(lambda: server.num_restarts > restarts, "a restart")
     wait_until(partial(answers_at_all, stub), "an answer")
-    assert server.secret != secret
+    assert server.headers != headers
     assert not is_running(pid)
 
 

@@ -49,6 +49,17 @@ def keep_outputs(repository: Repository, model: str, names: tuple[str, ...]) -> 
     _write_config(repository, model, config)
 
 
+def wait_without_limit(repository: Repository, model: str) -> None:
+    """Let requests wait in the model's queue for as long as it takes.
+
+    perf_analyzer ends with its first refused request, and a machine that is busy otherwise may keep
+    one waiting for longer than the model's callers would.
+    """
+    config = repository.config(model)
+    config.dynamic_batching.default_queue_policy.default_timeout_microseconds = 0
+    _write_config(repository, model, config)
+
+
 def _write_config(repository: Repository, model: str, config: Any) -> None:
     text = text_format.MessageToString(config, as_utf8=True)
     (repository.folder / model / CONFIG).write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ from rich.progress import Progress
 from penchant.clients.contract import REASON_OUTPUTS, SCORE_OUTPUTS
 from penchant.clients.home import Home
 from penchant.perf.ceiling import InProcess, measure_ceiling
-from penchant.perf.floor import keep_outputs, write_floor
+from penchant.perf.floor import keep_outputs, wait_without_limit, write_floor
 from penchant.perf.input_data import write_input_data
 from penchant.perf.machine import this_machine
 from penchant.perf.perf_analyzer import Load, PerfAnalyzer, find_perf_analyzer, median_load
@@ -205,7 +205,9 @@ def measure(
 
 
 def copy_model(served: ServedModel, repository: Path, *, outputs: tuple[str, ...]) -> str:
-    """Copy the served version into a private repository, with only these outputs, beside a floor.
+    """Copy the served version into a private repository, beside a floor.
+
+    It offers only these outputs, and lets requests wait in its queue without limit.
 
     Returns:
         The floor's model name.
@@ -219,8 +221,10 @@ def copy_model(served: ServedModel, repository: Path, *, outputs: tuple[str, ...
             shutil.copytree(path, target / name)
         elif path.is_file():
             shutil.copy2(path, target / name)
-    keep_outputs(Repository(repository), served.name, outputs)
-    return write_floor(Repository(repository), served.name)
+    copied = Repository(repository)
+    keep_outputs(copied, served.name, outputs)
+    wait_without_limit(copied, served.name)
+    return write_floor(copied, served.name)
 
 
 def run_rounds(bench: Bench, progress: Progress) -> list[Comparison]:

@@ -20,6 +20,12 @@ VERSION_PARAMETER: Final = "package_version"
 WARMUP_FOLDER: Final = "warmup"
 """Triton looks for warm-up tensors in this folder of the model; ours stand in ``warmup/<N>/``."""
 
+QUEUE_TIMEOUT_BUDGETS: Final = 50.0
+"""Longest wait in the queue, as a multiple of the latency budget. A caller's own timeout can only
+lower it, so it has to leave room for those who score in bulk."""
+MAX_QUEUE_SIZE: Final = 512
+"""Requests that may wait; the next one is refused at once."""
+
 _DATA_TYPE: Final = {
     "FP32": pb.TYPE_FP32,
     "INT32": pb.TYPE_INT32,
@@ -45,14 +51,9 @@ class CpuTarget:
     half a second, until the batcher looks by itself."""
     intra_op_threads: int = 1
     """ONNX Runtime threads of each process."""
-    queue_timeout_budgets: float = 50.0
-    """Longest wait in the queue, as a multiple of the latency budget. A caller's own timeout can
-    only lower it, so it has to leave room for those who score in bulk."""
-    max_queue_size: int = 512
-    """Requests that may wait; the next one is refused at once."""
 
     def __post_init__(self) -> None:
-        for name in ("instances", "intra_op_threads", "queue_timeout_budgets", "max_queue_size"):
+        for name in ("instances", "intra_op_threads"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
 
@@ -87,7 +88,7 @@ def config_pbtxt(
         instance_group=[
             pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=target.instances)
         ],
-        dynamic_batching=_dynamic_batching(contract, target),
+        dynamic_batching=_dynamic_batching(contract),
         model_warmup=_warmup(contract, number),
     )
     config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
@@ -109,16 +110,16 @@ def warmup_tensors(contract: Contract, golden: GoldenRows) -> dict[str, bytes]:
     return contents
 
 
-def _dynamic_batching(contract: Contract, target: CpuTarget) -> pb.ModelDynamicBatching:
+def _dynamic_batching(contract: Contract) -> pb.ModelDynamicBatching:
     # No queue delay: a lone request would pay it in full, and under load a batch forms by itself
     # while the instance is busy.
     policy = pb.ModelQueuePolicy(
         timeout_action=pb.ModelQueuePolicy.REJECT,
         default_timeout_microseconds=round(
-            contract.latency_budget_ms * 1000 * target.queue_timeout_budgets
+            contract.latency_budget_ms * 1000 * QUEUE_TIMEOUT_BUDGETS
         ),
         allow_timeout_override=True,
-        max_queue_size=target.max_queue_size,
+        max_queue_size=MAX_QUEUE_SIZE,
     )
     return pb.ModelDynamicBatching(max_queue_delay_microseconds=0, default_queue_policy=policy)
 

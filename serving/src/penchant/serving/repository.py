@@ -43,6 +43,8 @@ KEPT_VERSIONS: Final = 3
 """Versions whose files stay, the served one included."""
 LOCK_TIMEOUT_S: Final = 60.0
 """Seconds to wait for another publisher."""
+RESTORE_TIMEOUT_S: Final = 10.0
+"""The same where a server waits to be watched meanwhile."""
 
 _VERSION_FOLDER: Final = re.compile(r"[1-9][0-9]*")
 _logger: Final = logging.getLogger(__name__)
@@ -197,7 +199,7 @@ class Repository:
             ValueError: if a version's files are gone, or a publisher holds the lock too long.
         """
         home = self.folder / model
-        with self._locked():
+        with self._locked(RESTORE_TIMEOUT_S):
             if self.stamp(model) != instead_of:
                 return None
             for number in text_format.Parse(
@@ -257,11 +259,11 @@ class Repository:
             _logger.warning("%s: published, but not tidied up: %s", home, error)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
         """One publisher at a time; what a crashed one left in staging is removed."""
         self.staging.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(self.staging / "lock", timeout_s=LOCK_TIMEOUT_S):
+        with exclusive(self.staging / "lock", timeout_s=timeout_s):
             for path in self.staging.iterdir():
                 if path.is_dir():
                     shutil.rmtree(path)

@@ -20,8 +20,9 @@ from penchant.serving.endpoint_file import EndpointFile
 from penchant.serving.health import Watch
 from penchant.serving.process import free_port
 from penchant.serving.repository import Repository
+from penchant.serving.server_plan import ServerPlan
 from penchant.serving.tritonserver import LOOPBACK, find_tritonserver
-from penchant.serving.watched_server import ServerPlan, WatchedServer
+from penchant.serving.watched_server import WatchedServer
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -113,13 +114,8 @@ class Supervisor:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Request headers that open statistics and model control of the server that runs now."""
+        """Request headers that open what is guarded by the secret of the server that runs now."""
         return self._server.process.headers
-
-    @property
-    def secret(self) -> str:
-        """The server's secret; new at every start."""
-        return self._server.process.secret
 
     @property
     def num_restarts(self) -> int:
