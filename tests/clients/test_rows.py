@@ -110,6 +110,18 @@ def test_numbers_at_the_edges() -> None:
     )
 
 
+@pytest.mark.parametrize("word", ["nan", "inf", "1_000", "1,000", "0x1f", "٣"])
+def test_words_and_other_ways_to_write_numbers_are_no_numbers(word: str) -> None:
+    with pytest.raises(InvalidRows, match="'age', row 0: expected a number"):
+        to_tensors([{"age": word, "city": "x"}], CONTRACT)
+
+
+def test_text_that_is_a_number_is_read_as_training_reads_it() -> None:
+    rows = [{"age": text, "city": "x"} for text in ("7", " -1.5e2 ", ".5", "")]
+    numeric = to_tensors(rows, CONTRACT)["numeric"][:, 0]
+    np.testing.assert_array_equal(numeric, np.array([7, -150, 0.5, np.nan], np.float32))
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -122,8 +134,8 @@ def test_numbers_at_the_edges() -> None:
         ({"age": [1]}, r"column 'visits' \(and 3 more"),
         (pd.DataFrame(ROWS).rename(columns={"city": "City"}), "'city'.*did you mean 'City'"),
         ({**_columns(), "visits": [1]}, "'visits': has 1 values, but column 'age' has 2"),
-        ([ROWS[0], {**ROWS[0], "age": "7"}], "column 'age', row 1: expected a number, got '7'"),
-        (pd.DataFrame(ROWS).assign(visits=["1", "x"]), "'visits', row 0: expected a number"),
+        ([ROWS[0], {**ROWS[0], "age": "7,5"}], "column 'age', row 1: expected a number, got '7,5'"),
+        (pd.DataFrame(ROWS).assign(visits=["1", "x"]), "'visits', row 1: expected a number"),
         (pd.DataFrame(ROWS).assign(age=pd.Timestamp(0)), "'age', row 0: expected a number"),
         ([{**ROWS[0], "tags": 5}], "'tags', row 0: expected a list of values, or a text with '|'"),
         ({"age": 1, "visits": 2, "city": "a", "member": 1, "tags": []}, r"pass one row as \[row\]"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import chain
@@ -20,6 +21,8 @@ from penchant.clients.contract import MultiValued, canonical_text, is_missing
 from penchant.clients.errors import InvalidRows
 
 _PLAIN_NUMBERS: Final = frozenset({int, float, bool, type(None), Decimal, np.float32, np.float64})
+_PLAIN_NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""A number as text; no words, no separators of thousands."""
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
@@ -62,6 +65,9 @@ def as_float32(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 def _number(value: Any) -> float | None:
     if is_missing(value):
         return math.nan
+    if isinstance(value, str):  # training reads a text column of numbers too
+        text = value.strip()
+        return float(text) if _PLAIN_NUMBER.fullmatch(text) else None if text else math.nan
     if isinstance(value, np.timedelta64) or not isinstance(value, Real | Decimal | np.bool_):
         return None
     try:
