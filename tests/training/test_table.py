@@ -236,8 +236,8 @@ def _with_rows(**columns: Any) -> Callable[[Path], Recipe]:
     [
         (
             _change(columns=Columns(numeric=("second", "Pages", "zzz"))),
-            "columns.numeric: no column 'second'; did you mean seconds?. columns.numeric: no "
-            "column 'Pages'; did you mean pages?. columns.numeric: no column 'zzz'. The columns of",
+            "columns.numeric: no column 'second'; did you mean seconds?\ncolumns.numeric: no "
+            "column 'Pages'; did you mean pages?\ncolumns.numeric: no column 'zzz'\nthe columns of",
         ),
         (_change(goals=(Goal(name="a", column="bougth"),)), "goals: no column 'bougth'; did you"),
         (_change(split=Split(by="time", column="dya")), "split.column: no column 'dya'; did you"),
@@ -282,7 +282,7 @@ def test_a_table_that_does_not_fit_the_recipe_is_explained(
         ("rows.xlsx", b"x", "expected a file that ends in .parquet"),
         ("broken.parquet", b"PAR1 but not really PAR1", "table.path: cannot read"),
         ("header.csv", b"seconds,bought\n", "expected rows in"),
-        ("empty.csv", b"", "columns.numeric: no column 'seconds'"),
+        ("empty.csv", b"", "got an empty file; export it again"),
     ],
 )
 def test_a_file_that_holds_no_table_is_explained(

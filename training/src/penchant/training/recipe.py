@@ -43,7 +43,8 @@ class TableSource:
         if (self.path is None) == (self.url is None):
             raise ValueError(
                 "table: expected either a path (a CSV or Parquet file) or a url with a name, "
-                f"got path {self.path!r} and url {self.url!r}"
+                f"got path {self.path!r} and url {self.url!r}; --table.path null drops a recipe's "
+                "path"
             )
         if (self.url is None) != (self.name is None):
             raise ValueError(

@@ -87,7 +87,7 @@ class Source:
             shown = ", ".join(known[:_MOST_NAMES_SHOWN])
             more = f" and {len(known) - _MOST_NAMES_SHOWN} more" * (len(known) > _MOST_NAMES_SHOWN)
             raise ValueError(
-                ". ".join(problems) + f". The columns of {self.place} are: {shown}{more}"
+                "\n".join(problems) + f"\nthe columns of {self.place} are: {shown}{more}"
             )
 
 
@@ -112,6 +112,8 @@ def _open_file(path: Path) -> Source:
             f"table.path: expected a file that ends in .parquet, .csv, .csv.gz, .tsv or .tsv.gz, "
             f"got {path}"
         )
+    if not path.stat().st_size:
+        raise ValueError(f"table.path: expected rows in {path}, got an empty file; export it again")
     with _explained("table.path", str(path), "check that the file is whole and of that format"):
         if name.endswith(_PARQUET_SUFFIXES):
             rows = ibis.duckdb.connect().read_parquet(path)
@@ -148,7 +150,11 @@ def _open_database(source: TableSource) -> Source:
         if not path.is_file():
             raise ValueError(f"table.url: no database file {path}; check the path in {url}")
         options = {"read_only": True} if parts.scheme == "duckdb" else {}
-    with _explained("table.url", place, "check the address, the credentials and the table's name"):
+    remedy = (
+        "check the address, the credentials and the table's name, and that the driver is there: "
+        f"pip install 'ibis-framework[{parts.scheme}]'"
+    )
+    with _explained("table.url", place, remedy):
         rows = ibis.connect(os.path.expandvars(url), **options).table(name)
     return Source(place=place, expression=rows, ordered=bool(options) or parts.scheme == "sqlite")
 
@@ -173,5 +179,5 @@ def _explained(field: str, place: str, remedy: str) -> Iterator[None]:
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     except Exception as error:  # each driver has its own tree, with nothing else in common
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         raise ValueError(f"{field}: cannot read {place}: {reason}; {remedy}") from error
