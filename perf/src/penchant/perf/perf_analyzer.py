@@ -96,8 +96,8 @@ class PerfAnalyzer:
         """
         options = ["-m", model, "-i", "grpc", "-u", address, "--input-data", str(input_data)]
         options += ["-b", str(batch_size), "--concurrency-range", str(callers)]
-        # On a machine that is busy otherwise a short window may see no request from start to end, or
-        # three of them differ so much that perf_analyzer reports none.
+        # On a machine that is busy otherwise a short window may see no request from start to end,
+        # or three of them differ so much that perf_analyzer reports none.
         for patience in (1, 3, 9):
             row, said = self._measure(options, window_ms=window_ms * patience)
             if row is not None:
