@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -260,3 +261,19 @@ def test_importing_the_registry_does_not_load_mlflow() -> None:
 
     code = "import sys, penchant.serving.registry; sys.exit('mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_anew(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    code = (
+        "import os, pathlib, sys, mlflow.store.db.utils as utils\n"
+        "from penchant.clients.home import Home\n"
+        "from penchant.serving.registry import Registry\n"
+        # Ends it after the first tables are made, before all of them are.
+        "utils._upgrade_db = lambda engine: os._exit(9)\n"
+        "Registry(Home(pathlib.Path(sys.argv[1]))).connect()\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(home.folder)], timeout=120)
+    assert killed.returncode == 9
+    assert not home.mlflow_database.exists()
+    assert Registry(home).connect().newest("propensity") is None

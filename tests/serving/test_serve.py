@@ -25,6 +25,7 @@ from penchant.serving.check import check_serving, find_missing, min_shm_bytes
 from penchant.serving.package import ModelPackage
 from penchant.serving.process import shared_memory_prefix
 from penchant.serving.repository import Repository
+from penchant.serving.serve import serve
 from penchant.serving.tritonserver import SHM_DEFAULT_BYTES
 
 COMMAND = [
@@ -73,7 +74,9 @@ def serving(home: Path) -> Iterator[subprocess.Popen[str]]:
 def test_a_signal_ends_it_cleanly(
     home: Path, serving: subprocess.Popen[str], number: signal.Signals
 ) -> None:
-    assert Home(home).endpoint.exists()
+    assert Home(home).serving_pid() == serving.pid
+    with pytest.raises(ValueError, match=rf"home: .* process {serving.pid} serves at 127"):
+        serve(home=home, grpc_port=0)
 
     serving.send_signal(number)
 

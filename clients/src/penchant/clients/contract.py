@@ -101,7 +101,7 @@ class Contract:
     max_batch_size: int = 256
     """Most rows one request may hold."""
     latency_budget_ms: float = 20.0
-    """p99 the model is meant to keep, in milliseconds; also the default queue timeout."""
+    """p99 the model is meant to keep, in milliseconds; queue limits are a multiple of it."""
     kind: str = field(default="propensity")
     """Kind of model."""
 

@@ -49,6 +49,14 @@ class Home:
         """Reports for marketers and performance engineers."""
         return self.folder / "reports"
 
+    def serving_pid(self) -> int | None:
+        """Process id of the server that serves from here; None where none is alive."""
+        try:
+            pid = int(json.loads(self.endpoint.read_text())["pid"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return pid if _is_alive(pid) else None
+
     def server_address(self) -> str:
         """host:port of the running server's gRPC endpoint.
 

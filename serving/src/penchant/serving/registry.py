@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,7 @@ CHAMPION: Final = "champion"
 LOADER_MODULE: Final = "penchant.serving.pyfunc"
 
 _PACKAGE_TAG: Final = "penchant.created_at"
-_REQUIREMENTS: Final = ("penchant[serving]",)
+_REQUIREMENTS: Final = (f"penchant[serving]=={metadata.version('penchant')}",)
 _NOISY_LOGGERS: Final = ("mlflow", "alembic")
 _MLFLOW_WARNINGS: Final = (
     (DeprecationWarning, ".*noload"),
@@ -78,8 +79,7 @@ class Registry:
             from sqlalchemy.exc import SQLAlchemyError
         try:
             if self.is_local:
-                self.home.folder.mkdir(parents=True, exist_ok=True)
-                self.home.mlflow_artifacts.mkdir(exist_ok=True)
+                self._make_store()
             with _quiet_mlflow(), _variables(_IMPATIENT), unchanged_environment():
                 set_tracking_uri(self.tracking_uri)
                 set_registry_uri(self.tracking_uri)
@@ -87,6 +87,22 @@ class Registry:
         except (MlflowException, SQLAlchemyError, OSError) as error:
             raise unreachable(self.tracking_uri, str(error)) from error
         return self
+
+    def _make_store(self) -> None:
+        """Make the store in home, whole or not at all: MLflow cannot mend one half made."""
+        self.home.folder.mkdir(parents=True, exist_ok=True)
+        self.home.mlflow_artifacts.mkdir(exist_ok=True)
+        database = self.home.mlflow_database
+        if database.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=self.home.folder, prefix=".store-") as folder:
+            partial = Path(folder) / database.name
+            with _quiet_mlflow(), unchanged_environment():
+                from mlflow import MlflowClient
+
+                MlflowClient(f"sqlite:///{partial.absolute()}").search_experiments(max_results=1)
+            if not database.exists():
+                partial.replace(database)
 
     def experiment(self, name: str) -> str:
         """Id of the experiment, made if new; the default store keeps artifacts in home."""

@@ -41,13 +41,20 @@ def serve(
         Exit code: 0, or 1 where the check finds something missing.
 
     Raises:
-        ValueError: if it does not come up.
+        ValueError: if it does not come up, or another one serves from the same home.
     """
     folder = repository or Home(home).model_repository
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if check:
         ports = {"grpc_port": grpc_port, "metrics_port": metrics_port}
         return check_serving(Repository(folder), ports=ports, console=Console())
+    other = Home(home).serving_pid()
+    if other is not None:
+        raise ValueError(
+            f"home: expected one that nothing serves from yet, got {home}, from which process "
+            f"{other} serves at {Home(home).server_address()}; stop that one (kill {other}), or "
+            "give another --home and --repository"
+        )
     supervisor = Supervisor(
         Repository(folder),
         Home(home),

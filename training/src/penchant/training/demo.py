@@ -34,7 +34,8 @@ def demo(*, home: Path = Path(".penchant")) -> None:
     console.rule("1/4 train and register")
     trained = train_propensity(recipe, home=home)
     console.rule("2/4 publish")
-    publish(recipe.name, version=trained.version, home=home)
+    published = publish(recipe.name, version=trained.version, home=home)
+    console.print(published, markup=False, highlight=False, soft_wrap=True)
     console.rule("3/4 serve and score held-out visitors")
     with (
         console.status("starting Triton"),
@@ -69,7 +70,7 @@ def visitor_table(scores: Scores, trained: TrainedModel) -> RichTable:
     shown = by_score[np.linspace(0, len(by_score) - 1, SHOWN_VISITORS).round().astype(int)]
     for place in shown:
         row = int(trained.parts.test[place])
-        reasons = "  ".join(
+        reasons = "\n".join(
             f"{'▲' if reason.effect > 0 else '▼'} {reason.feature} {reason.effect:+.2f}"
             for reason in scores.reasons(int(place), goal, top=SHOWN_REASONS)
         )
