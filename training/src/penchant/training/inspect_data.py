@@ -28,7 +28,8 @@ def inspect_data(recipe: Recipe) -> None:
 def render_profile(profile: TableProfile) -> RenderableType:
     """The profile as text and tables for a terminal."""
     lines: list[RenderableType] = [
-        Text(f"{profile.place}: {profile.num_rows:,} rows"),
+        Text(profile.place, overflow="fold"),
+        Text(f"{profile.num_rows:,} rows"),
         Text(f"{profile.num_duplicates:,} rows repeat an earlier one in all columns read"),
         _columns(profile),
         _goals(profile),
