@@ -20,10 +20,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from penchant.training.metrics import Floats, row_logloss
-from penchant.training.split import Parts, seen_rows
+from penchant.training.split import Parts, Rows, seen_rows
 from penchant.training.table import Table
 
-Rows = NDArray[np.int64]
 Codes = NDArray[np.int32]
 
 LOGISTIC = "logistic regression"

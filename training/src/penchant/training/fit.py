@@ -36,7 +36,7 @@ from penchant.training.propensity_module import PropensityModule
 from penchant.training.propensity_net import Batch, PropensityNet, held_out_members
 from penchant.training.recipe import Recipe
 from penchant.training.served_propensity import ServedPropensity, mean_embedding
-from penchant.training.split import Parts
+from penchant.training.split import Parts, Rows
 from penchant.training.table import Table
 from penchant.training.teacher import soft_labels
 
@@ -50,7 +50,6 @@ EXPLAIN_ROWS: Final = 512
 """Rows explained at once: each row is scored again for 2F coalitions of features."""
 
 Floats = npt.NDArray[np.float32]
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)

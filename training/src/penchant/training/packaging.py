@@ -16,9 +16,10 @@ from penchant.clients.contract import UNKNOWN
 from penchant.serving.decode import write_decode
 from penchant.serving.golden import write_golden
 from penchant.serving.package import DECODE, ENCODE, GOLDEN, NET, ModelPackage
-from penchant.training.fit import FittedPropensity, Rows
+from penchant.training.fit import FittedPropensity
 from penchant.training.net_export import export_net
 from penchant.training.recipe import Recipe
+from penchant.training.split import Rows
 from penchant.training.table import Table
 from penchant.training.tracking import code_revision
 
