@@ -1,0 +1,1 @@
+"""The customer event log: read, cleaned, counted, and turned into examples and statistics."""

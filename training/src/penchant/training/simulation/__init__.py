@@ -1,0 +1,1 @@
+"""A generator of realistic event logs, with the truth kept beside them."""
