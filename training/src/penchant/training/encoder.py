@@ -11,16 +11,15 @@ the code. So the number of operators depends on neither the number of columns no
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from penchant.clients.contract import CATEGORICAL, MULTI_PREFIX, NUMERIC, UNKNOWN
-from penchant.serving.decode import IR_VERSION, ML_OPSET, OPSET
 from penchant.training.features import CategoricalFeature, Features, NumericFeature
+from penchant.training.onnx_graph import OnnxGraph
 
 CODE_PREFIX: Final = "code_"
 """What stands before a multi-valued column's name in the name of its codes."""
@@ -44,52 +43,17 @@ def compile_encoder(features: Features, path: Path) -> None:
         features: What was fitted.
         path: File to write.
     """
-    graph = _Graph()
+    graph = OnnxGraph()
     if features.numeric:
         _add_numbers(graph, features.numeric)
     if features.categorical or features.multi_valued:
         _add_texts(graph, features)
     else:
         _add_no_unknown(graph)
-    model = helper.make_model(
-        helper.make_graph(graph.nodes, "encode", graph.inputs, graph.outputs, graph.constants),
-        opset_imports=[
-            helper.make_opsetid("", OPSET),
-            helper.make_opsetid("ai.onnx.ml", ML_OPSET),
-        ],
-        ir_version=IR_VERSION,
-        producer_name="penchant",
-    )
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(path))
+    graph.save(path, name="encode")
 
 
-class _Graph:
-    """Nodes, constants, inputs and outputs of a graph that is being written."""
-
-    def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
-        self.constants: list[TensorProto] = []
-        self.inputs: list[ValueInfoProto] = []
-        self.outputs: list[ValueInfoProto] = []
-
-    def input(self, name: str, kind: int, width: int) -> str:
-        self.inputs.append(helper.make_tensor_value_info(name, kind, ["batch", width]))
-        return name
-
-    def output(self, name: str, kind: int, width: int) -> None:
-        self.outputs.append(helper.make_tensor_value_info(name, kind, ["batch", width]))
-
-    def constant(self, name: str, value: NDArray[np.generic]) -> str:
-        self.constants.append(numpy_helper.from_array(value, name))
-        return name
-
-    def add(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
-        return output
-
-
-def _add_numbers(graph: _Graph, columns: tuple[NumericFeature, ...]) -> None:
+def _add_numbers(graph: OnnxGraph, columns: tuple[NumericFeature, ...]) -> None:
     width = len(columns)
     raw = graph.input(NUMERIC, TensorProto.FLOAT, width)
     edges = [np.array(column.edges, dtype=np.float32) for column in columns]
@@ -125,7 +89,7 @@ def _grid(edges: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArra
     return low, span
 
 
-def _add_texts(graph: _Graph, features: Features) -> None:
+def _add_texts(graph: OnnxGraph, features: Features) -> None:
     names: list[str] = []
     inputs: list[str] = []
     columns: list[CategoricalFeature] = []
@@ -158,7 +122,7 @@ def _add_texts(graph: _Graph, features: Features) -> None:
 
 
 def _add_look_up(
-    graph: _Graph, text: str, columns: list[CategoricalFeature], slots: list[int]
+    graph: OnnxGraph, text: str, columns: list[CategoricalFeature], slots: list[int]
 ) -> str:
     """Codes (B, S) of texts (B, S), of which column j fills `slots[j]`."""
     ids = {"": 0}
@@ -191,7 +155,7 @@ def _add_look_up(
     return graph.add("Cast", [found], "code", to=TensorProto.INT32)
 
 
-def _add_no_unknown(graph: _Graph) -> None:
+def _add_no_unknown(graph: OnnxGraph) -> None:
     """Without text there is nothing unknown: as many zeros as rows."""
     rows = graph.add("Shape", [NUMERIC], "rows", start=0, end=1)
     shape = graph.add("Concat", [rows, graph.constant("one_wide", _ints(1))], "shape", axis=0)
