@@ -168,6 +168,11 @@ class Contract:
             TensorSpec(name=VERSION, dtype="INT64", shape=(1,)),
         )
 
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of a caller who wants no reasons."""
+        return SCORE_OUTPUTS
+
     def to_json(self) -> str:
         """The contract as one line of JSON, with keys in a fixed order."""
         return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)

@@ -38,6 +38,9 @@ HOUR_SCORE: Final = "hour_score"
 PURCHASE: Final = "purchase"
 VISITOR_EMBEDDING: Final = "visitor_embedding"
 
+ITEM_OUTPUTS: Final = (NEXT_ITEM, SCORE, COUNT, UNKNOWN, VERSION)
+"""Outputs that say which items come next, and nothing else of the visitor."""
+
 HOURS: Final = 168
 """Hours of a week, from Monday 00:00."""
 NO_ITEM: Final = -1
@@ -173,6 +176,11 @@ class JourneyContract:
                 TensorSpec(name=INTENT_SCORE, dtype="FP32", shape=(self.num_intents,)),
             ]
         return tuple(specs)
+
+    @property
+    def score_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of a caller who wants items with their scores alone."""
+        return ITEM_OUTPUTS
 
     def to_json(self) -> str:
         """The contract as one line of JSON, with keys in a fixed order."""

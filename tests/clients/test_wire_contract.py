@@ -1,0 +1,40 @@
+"""A contract of either kind is read by what it says it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from penchant.clients.contract import Contract
+from penchant.clients.journey_contract import JourneyContract
+from penchant.clients.wire_contract import WireContract, read_contract
+
+PROPENSITY = Contract(model="propensity", goals=("purchase",), numeric=("age",))
+JOURNEY = JourneyContract(
+    model="journey", actions=("view", "purchase"), channels=("web",), item_dtype="INT64"
+)
+
+
+@pytest.mark.parametrize("contract", [PROPENSITY, JOURNEY])
+def test_either_kind_comes_back_as_it_was(contract: WireContract) -> None:
+    assert read_contract(contract.to_json()) == contract
+
+
+@pytest.mark.parametrize("contract", [PROPENSITY, JOURNEY])
+def test_scores_alone_are_outputs_of_the_model(contract: WireContract) -> None:
+    assert set(contract.score_outputs) < {spec.name for spec in contract.outputs}
+
+
+@pytest.mark.parametrize("kind", ["uplift", None, 3, ["journey"]])
+def test_an_unknown_kind_is_refused_by_name(kind: object) -> None:
+    body = json.loads(JOURNEY.to_json()) | {"kind": kind}
+
+    with pytest.raises(ValueError, match=r"contract\.kind: expected one of propensity, journey"):
+        read_contract(json.dumps(body))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"kind": "journey"}'])
+def test_what_is_no_contract_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="contract"):
+        read_contract(text)
