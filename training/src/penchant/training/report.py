@@ -7,11 +7,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
@@ -34,6 +32,7 @@ from penchant.training.charts import (
 )
 from penchant.training.evaluation import NETWORK, Comparison, Evaluation, GoalEvaluation
 from penchant.training.metrics import reliability
+from penchant.training.page import render_page
 from penchant.training.wording import (
     calibration_words,
     meaning_words,
@@ -74,11 +73,8 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
         _section(evaluation, goal, compared[goal.name], number)
         for number, goal in enumerate(goals, start=1)
     ]
-    source = files("penchant.training").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    page = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).from_string(source)
-    html = page.render(
+    html = render_page(
+        TEMPLATE,
         goals=sections,
         learnt_rows=evaluation.learnt_rows,
         test_rows=len(evaluation.label),
