@@ -1,5 +1,6 @@
 """Where raw rows come from: a file or a database table, read through Ibis."""
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -91,16 +92,24 @@ class Source:
             )
 
 
-def open_source(source: TableSource) -> Source:
+def open_source(source: TableSource, connection: Any = None) -> Source:
     """Open a file or a database table; nothing is written, not even an empty database.
+
+    Args:
+        source: Where it is.
+        connection: Ibis' DuckDB connection in which files and DuckDB databases are opened, so that
+            tables of several sources can be joined; one of its own when None. Tables of other
+            databases are opened where they are.
 
     Raises:
         ValueError: It does not exist, or is nothing that Ibis reads.
     """
-    return _open_file(Path(source.path)) if source.path else _open_database(source)
+    if source.path:
+        return _open_file(Path(source.path), connection)
+    return _open_database(source, connection)
 
 
-def _open_file(path: Path) -> Source:
+def _open_file(path: Path, connection: Any) -> Source:
     if not path.is_file():
         raise ValueError(
             f"table.path: no file {path}; give the path of a CSV or Parquet file, absolute or "
@@ -116,15 +125,15 @@ def _open_file(path: Path) -> Source:
         raise ValueError(f"table.path: expected rows in {path}, got an empty file; export it again")
     with _explained("table.path", str(path), "check that the file is whole and of that format"):
         if name.endswith(_PARQUET_SUFFIXES):
-            rows = ibis.duckdb.connect().read_parquet(path)
+            rows = (connection or ibis.duckdb.connect()).read_parquet(path)
             return Source(place=str(path), expression=rows, ordered=True)
-        as_text = partial(_read_csv, path)
+        as_text = partial(_read_csv, path, connection)
         return Source(place=str(path), expression=as_text(()), ordered=True, as_text=as_text)
 
 
-def _read_csv(path: Path, text: Collection[str]) -> ir.Table:
+def _read_csv(path: Path, connection: Any, text: Collection[str]) -> ir.Table:
     """The rows of a CSV; its form is told, not guessed, so that scoring reads it alike."""
-    return ibis.duckdb.connect().read_csv(
+    rows: ir.Table = (connection or ibis.duckdb.connect()).read_csv(
         path,
         types=dict.fromkeys(text, "VARCHAR") or None,
         # Types are told from all rows: a guess from the first ones would fail on a later row, and
@@ -138,9 +147,10 @@ def _read_csv(path: Path, text: Collection[str]) -> ir.Table:
         comment="",
         skip=0,
     )
+    return rows
 
 
-def _open_database(source: TableSource) -> Source:
+def _open_database(source: TableSource, connection: Any) -> Source:
     url, name = str(source.url), str(source.name)
     parts = urlsplit(url)
     place = f"{name} in {url}"
@@ -155,8 +165,19 @@ def _open_database(source: TableSource) -> Source:
         f"pip install 'ibis-framework[{parts.scheme}]'"
     )
     with _explained("table.url", place, remedy):
-        rows = ibis.connect(os.path.expandvars(url), **options).table(name)
+        if options and connection is not None:
+            rows = connection.table(name, database=_attach(path, connection))
+        else:
+            rows = ibis.connect(os.path.expandvars(url), **options).table(name)
     return Source(place=place, expression=rows, ordered=bool(options) or parts.scheme == "sqlite")
+
+
+def _attach(path: Path, connection: Any) -> tuple[str, str]:
+    """Attach a DuckDB database file, read only and once; its catalogue and default schema."""
+    catalogue = f"file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    if catalogue not in connection.list_catalogs():
+        connection.attach(path, name=catalogue, read_only=True)
+    return catalogue, "main"
 
 
 def _with_truth_values(table: pa.Table, *, besides: Collection[str]) -> pa.Table:
