@@ -121,8 +121,9 @@ def rank_chunk(
         scores[which, code] = -np.inf
     scores[each, target] = wanted
     possible = scores.shape[1] - FIRST_CODE
-    ahead: npt.NDArray[np.int64] = np.count_nonzero(scores >= wanted[:, None], axis=1)
-    return np.minimum(ahead, possible)
+    rank: npt.NDArray[np.int64] = np.count_nonzero(scores >= wanted[:, None], axis=1)
+    np.minimum(rank, possible, out=rank)
+    return rank
 
 
 def top_codes(scores: Scores, k: int) -> npt.NDArray[np.int64]:
