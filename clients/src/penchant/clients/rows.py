@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penchant.clients.column_names import check_columns, check_keys
+from penchant.clients.columns import exact_values, numeric_column, one_axis
 from penchant.clients.contract import (
     CATEGORICAL,
     MULTI_PREFIX,
@@ -21,7 +22,7 @@ from penchant.clients.contract import (
     canonical_texts,
 )
 from penchant.clients.errors import InvalidRows
-from penchant.clients.values import as_float32, numbers, objects, padded_texts, shown
+from penchant.clients.values import numbers, objects, padded_texts, shown
 
 
 class Frame(Protocol):
@@ -149,15 +150,15 @@ def _from_columns(source: _Source, contract: Contract) -> dict[str, npt.NDArray[
     if contract.numeric:
         numeric = np.empty((size, len(contract.numeric)), dtype=np.float32)
         for at, name in enumerate(contract.numeric):
-            numeric[:, at] = _numeric_column(columns[name], name)
+            numeric[:, at] = numeric_column(columns[name], name)
         tensors[NUMERIC] = numeric
     if contract.categorical:
         categorical = np.empty((size, len(contract.categorical)), dtype=np.object_)
         for at, name in enumerate(contract.categorical):
-            categorical[:, at] = canonical_texts(_one_axis(_exact_values(columns[name]), name))
+            categorical[:, at] = canonical_texts(one_axis(exact_values(columns[name]), name))
         tensors[CATEGORICAL] = categorical
     for column in contract.multi_valued:
-        lists = _exact_values(columns[column.name])
+        lists = exact_values(columns[column.name])
         tensors[MULTI_PREFIX + column.name] = padded_texts(list(lists), column)
     return tensors
 
@@ -175,48 +176,3 @@ def _common_length(columns: Mapping[str, Any]) -> int:
     if size == 0:
         raise InvalidRows("rows: expected at least one row, got none")
     return size
-
-
-def _numeric_column(column: Any, name: str) -> npt.NDArray[np.float32]:
-    values = _one_axis(_numeric_values(column), name)
-    if values.dtype.kind in "biuf":
-        return as_float32(values)
-    return numbers(list(values), lambda at: (name, at))
-
-
-def _numeric_values(column: Any) -> npt.NDArray[Any]:
-    if _is_pandas_extension(column) and column.dtype.kind in "biuf":
-        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    return _values(column)
-
-
-def _exact_values(column: Any) -> npt.NDArray[Any]:
-    """Values for text: integers beside missing ones must not become floats, which lose digits."""
-    nulls = getattr(column, "null_count", 0)  # a property in pyarrow, a method in polars
-    if (nulls() if callable(nulls) else nulls) > 0:
-        return objects(column.to_pylist() if hasattr(column, "to_pylist") else column.to_list())
-    if _is_pandas_extension(column):
-        return np.asarray(column.to_numpy(dtype=np.object_))
-    return _values(column)
-
-
-def _is_pandas_extension(column: Any) -> bool:
-    return hasattr(column, "array") and not isinstance(column.dtype, np.dtype)
-
-
-def _values(column: Any) -> npt.NDArray[Any]:
-    if isinstance(column, np.ndarray):
-        return column
-    if hasattr(column, "to_pylist"):
-        return np.asarray(column.to_numpy(zero_copy_only=False))
-    if hasattr(column, "to_numpy"):
-        return np.asarray(column.to_numpy())
-    return objects(column)
-
-
-def _one_axis(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
-    if values.ndim != 1:
-        raise InvalidRows(
-            f"column {name!r}: expected one value a row, got an array of shape {values.shape}"
-        )
-    return values

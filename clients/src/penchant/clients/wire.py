@@ -1,14 +1,15 @@
-"""KServe v2 messages of a propensity model: requests out of tensors, scores out of answers.
+"""KServe v2 messages of a model: requests out of tensors, tensors out of answers.
 
-Shapes: B rows, G goals, F features. Tensors travel as raw bytes, little endian.
+Shapes: B rows. Tensors travel as raw bytes, little endian.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +28,10 @@ from penchant.clients.contract import (
 )
 from penchant.clients.errors import InvalidAnswer
 from penchant.clients.scores import Scores
+from penchant.clients.wire_contract import WireContract
 
 _pack_length: Final = struct.Struct("<I").pack
+_unpack_length: Final = struct.Struct("<I").unpack_from
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP32": np.dtype("<f4"),
     "INT32": np.dtype("<i4"),
@@ -59,19 +62,42 @@ def _elements(texts: Iterable[str]) -> list[bytes]:
     return [_pack_length(len(text)) + text for text in encoded]
 
 
-class Batches:
+class Answer(Protocol):
+    """What is made of a model's answers."""
+
+    @property
+    def version(self) -> npt.NDArray[np.int64]:
+        """Package version that answered for the row, (B,)."""
+
+
+A = TypeVar("A", bound=Answer)
+
+
+class Messages(Generic[A]):
     """The requests for any number of rows, at most ``contract.max_batch_size`` rows each."""
 
     def __init__(
-        self, tensors: Mapping[str, npt.NDArray[Any]], contract: Contract, *, reasons: bool
+        self,
+        tensors: Mapping[str, npt.NDArray[Any]],
+        contract: WireContract,
+        *,
+        outputs: Mapping[str, int | None],
+        read: Callable[[Mapping[str, npt.NDArray[Any]]], A],
     ) -> None:
+        """Encode texts once, for all requests.
+
+        Args:
+            tensors: those of ``contract.inputs``, (B, ...).
+            contract: of the model that is asked.
+            outputs: names of the outputs to ask for, and how many elements of a row to read; None
+                for all.
+            read: makes the answer of B rows from their output tensors, (B, ...).
+        """
         self._contract = contract
-        self._outputs = (*SCORE_OUTPUTS, *REASON_OUTPUTS) if reasons else SCORE_OUTPUTS
+        self._outputs = outputs
+        self._read = read
         self._num_rows = len(next(iter(tensors.values())))
-        self._tensors = [
-            (spec, _Encoded(tensors[spec.name], is_text=spec.dtype == "BYTES"))
-            for spec in contract.inputs
-        ]
+        self._tensors = [(spec, _Encoded(tensors[spec.name], spec)) for spec in contract.inputs]
 
     def __len__(self) -> int:
         """Number of requests."""
@@ -95,8 +121,8 @@ class Batches:
             request.outputs.add(name=name)
         return request
 
-    def scores(self, batch: int, response: Any) -> Scores:
-        """The scores in the ``ModelInferResponse`` to one batch.
+    def answer(self, batch: int, response: Any) -> A:
+        """What the ``ModelInferResponse`` to one batch says.
 
         Raises:
             InvalidAnswer: if a tensor is missing or has another dtype or shape than the contract's.
@@ -104,37 +130,55 @@ class Batches:
         start, stop = self._bounds(batch)
         raw = dict(_named_outputs(response))
         found = {
-            spec.name: _tensor(spec, raw.get(spec.name), num_rows=stop - start)
+            spec.name: _tensor(
+                spec, raw.get(spec.name), num_rows=stop - start, first=self._outputs[spec.name]
+            )
             for spec in self._contract.outputs
             if spec.name in self._outputs
         }
-        return Scores(
-            model=self._contract.model,
-            goals=self._contract.goals,
-            features=self._contract.features,
-            propensity=found[PROPENSITY],
-            unknown=found[UNKNOWN][:, 0],
-            version=found[VERSION][:, 0],
-            reason=found.get(REASON),
-            base=found.get(BASE),
-        )
+        return self._read(found)
 
     def _bounds(self, batch: int) -> tuple[int, int]:
         start = batch * self._contract.max_batch_size
         return start, min(start + self._contract.max_batch_size, self._num_rows)
 
 
+class Batches(Messages[Scores]):
+    """The requests for rows that a propensity model is to score."""
+
+    def __init__(
+        self, tensors: Mapping[str, npt.NDArray[Any]], contract: Contract, *, reasons: bool
+    ) -> None:
+        names = (*SCORE_OUTPUTS, *REASON_OUTPUTS) if reasons else SCORE_OUTPUTS
+        outputs = dict.fromkeys(names)
+        super().__init__(tensors, contract, outputs=outputs, read=partial(_scores, contract))
+
+
+def _scores(contract: Contract, found: Mapping[str, npt.NDArray[Any]]) -> Scores:
+    return Scores(
+        model=contract.model,
+        goals=contract.goals,
+        features=contract.features,
+        propensity=found[PROPENSITY],
+        unknown=found[UNKNOWN][:, 0],
+        version=found[VERSION][:, 0],
+        reason=found.get(REASON),
+        base=found.get(BASE),
+    )
+
+
 class _Encoded:
     """A tensor of which any run of rows can be had as raw bytes."""
 
-    def __init__(self, tensor: npt.NDArray[Any], *, is_text: bool) -> None:
-        self._width = tensor.size // len(tensor)
+    def __init__(self, tensor: npt.NDArray[Any], spec: TensorSpec) -> None:
+        self._width = math.prod(spec.shape)
         self._tensor = tensor
-        self._elements = encode_texts(tensor) if is_text else None
+        self._dtype = _DTYPES.get(spec.dtype)
+        self._elements = encode_texts(tensor) if self._dtype is None else []
 
     def rows(self, start: int, stop: int) -> bytes:
-        if self._elements is None:
-            return self._tensor[start:stop].astype("<f4", copy=False).tobytes()
+        if self._dtype is not None:
+            return self._tensor[start:stop].astype(self._dtype, copy=False).tobytes()
         return b"".join(self._elements[start * self._width : stop * self._width])
 
 
@@ -145,17 +189,41 @@ def _named_outputs(response: Any) -> Iterator[tuple[str, tuple[Any, bytes]]]:
 
 
 def _tensor(
-    spec: TensorSpec, answer: tuple[Any, bytes] | None, *, num_rows: int
+    spec: TensorSpec, answer: tuple[Any, bytes] | None, *, num_rows: int, first: int | None
 ) -> npt.NDArray[Any]:
     if answer is None:
         raise InvalidAnswer(f"output {spec.name!r}: expected in the answer, but missing")
     output, raw = answer
-    shape, dtype = (num_rows, *spec.shape), _DTYPES[spec.dtype]
+    shape, dtype = (num_rows, *spec.shape), _DTYPES.get(spec.dtype)
     received = tuple(output.shape)
     if output.datatype != spec.dtype or received != shape:
         raise InvalidAnswer(
             f"output {spec.name!r}: expected {spec.dtype} {shape}, got {output.datatype} {received}"
         )
+    if dtype is None:
+        return _texts(spec.name, raw, shape, first=first)
     if len(raw) != dtype.itemsize * math.prod(shape):
         raise InvalidAnswer(f"output {spec.name!r}: {len(raw)} bytes do not hold {shape} {dtype}")
-    return np.frombuffer(raw, dtype=dtype).reshape(shape)
+    return np.frombuffer(raw, dtype=dtype).reshape(shape)[:, :first]
+
+
+def _texts(
+    name: str, raw: bytes, shape: tuple[int, ...], *, first: int | None
+) -> npt.NDArray[np.object_]:
+    """The texts of a BYTES tensor; of a row only the ``first`` ones are decoded."""
+    num_rows, width = shape
+    kept = width if first is None else min(first, width)
+    found: list[str] = []
+    at = 0
+    try:
+        for _ in range(num_rows):
+            for column in range(width):
+                start = at + 4
+                at = start + _unpack_length(raw, at)[0]
+                if column < kept:
+                    found.append(str(raw[start:at], "utf-8", "replace"))
+    except struct.error:
+        at = len(raw) + 1
+    if at != len(raw):
+        raise InvalidAnswer(f"output {name!r}: {len(raw)} bytes do not hold {shape} texts")
+    return np.fromiter(found, dtype=np.object_, count=len(found)).reshape(num_rows, kept)
