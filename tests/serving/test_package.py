@@ -16,8 +16,9 @@ import pytest
 from onnx import numpy_helper
 from tests.packages import CONTRACT, raw_rows, score
 
-from penchant.serving.golden import GoldenRows, check_answers, read_golden, write_golden
+from penchant.serving.golden import GoldenRows, read_golden, write_golden
 from penchant.serving.package import ModelPackage
+from penchant.serving.parity import check_answers
 
 
 @pytest.fixture

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import numpy as np
 import tritonclient.grpc as triton
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import InferenceServerException
 
 from penchant.clients.contract import VERSION
 from penchant.clients.transport import CHANNEL_OPTIONS
-from penchant.serving.golden import check_answers
+from penchant.serving.parity import check_answers
 from penchant.serving.repository import Repository
 from penchant.serving.served_model import ServedModel
 
@@ -201,9 +200,8 @@ class _Question:
         self._inputs = []
         for spec in served.contract.inputs:
             value = self._golden.inputs[spec.name]
-            value = value.astype(object if spec.dtype == "BYTES" else np.float32)
-            tensor = triton.InferInput(spec.name, value.shape, np_to_triton_dtype(value.dtype))
-            tensor.set_data_from_numpy(value)
+            tensor = triton.InferInput(spec.name, value.shape, spec.dtype)
+            tensor.set_data_from_numpy(value.astype(object) if spec.dtype == "BYTES" else value)
             self._inputs.append(tensor)
         self._outputs = [triton.InferRequestedOutput(name) for name in served.outputs]
 

@@ -151,5 +151,5 @@ def _models(repository: Repository) -> Finding:
     models = repository.models()
     if models:
         return Finding("a published model", ", ".join(models))
-    remedy = "penchant train propensity, then penchant publish"
+    remedy = "penchant train propensity or journeys, then penchant publish"
     return Finding("a published model", f"none in {repository.folder}", remedy)

@@ -1,4 +1,4 @@
-"""``decode.onnx``: names the outputs and stamps the package version.
+"""``decode.onnx`` of a propensity model: names the outputs and stamps the package version.
 
 Shapes: B rows, G goals, F features.
 """
@@ -24,6 +24,13 @@ NET_PREFIX: Final = "net_"
 """Prefix of decode's inputs: ``net_propensity``, ``net_reason``, ``net_base``, ``net_unknown``."""
 PACKAGE_VERSION: Final = "package_version"
 """INT64 scalar initializer that holds the version."""
+ELEM_TYPE: Final = {
+    "FP32": TensorProto.FLOAT,
+    "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64,
+    "BYTES": TensorProto.STRING,
+}
+"""ONNX element type by Triton data type."""
 
 _FLOAT, _INT32, _INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
 

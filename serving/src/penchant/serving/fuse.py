@@ -1,8 +1,8 @@
 """One ONNX graph out of a package's three: raw rows in, named outputs out.
 
-Tensors are joined by name: encode's ``position``, ``missing``, ``category`` and ``code_<column>``
-are the net's inputs of the same name; encode's ``unknown`` and the net's outputs are decode's
-inputs, behind the prefix ``net_``. A net may leave an output of encode unused.
+Tensors are joined by name, whatever they hold: encode's outputs are the net's inputs of the same
+name; encode's ``unknown`` and the net's outputs are decode's inputs, behind the prefix ``net_``. A
+net may leave an output of encode unused.
 """
 
 from __future__ import annotations
@@ -14,22 +14,44 @@ import numpy as np
 import onnx
 import onnx.utils
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, compose, numpy_helper
+from onnx import compose, numpy_helper
 
-from penchant.clients.contract import SCORE_OUTPUTS, UNKNOWN, Contract, TensorSpec
-from penchant.serving.decode import IR_VERSION, ML_OPSET, NET_PREFIX, OPSET, PACKAGE_VERSION
+from penchant.clients.contract import PROPENSITY, SCORE_OUTPUTS, UNKNOWN, TensorSpec
+from penchant.clients.wire_contract import WireContract
+from penchant.serving.decode import (
+    ELEM_TYPE,
+    IR_VERSION,
+    ML_OPSET,
+    NET_PREFIX,
+    OPSET,
+    PACKAGE_VERSION,
+)
 from penchant.serving.package import ModelPackage
 
+FULL_GRAPH: Final = "model.onnx"
+"""File of the graph that computes every output."""
+SCORE_GRAPH: Final = "score.onnx"
+"""File of the part of it that computes ``contract.score_outputs``, where there is one."""
 BATCH: Final = "batch"
 """Name of the batch axis in a fused graph."""
 
 _OPSETS: Final = {"": OPSET, "ai.onnx.ml": ML_OPSET}
-_ELEM_TYPE: Final = {
-    "FP32": TensorProto.FLOAT,
-    "INT32": TensorProto.INT32,
-    "INT64": TensorProto.INT64,
-    "BYTES": TensorProto.STRING,
-}
+
+
+def served_graphs(package: ModelPackage, version: int) -> dict[str, onnx.ModelProto]:
+    """The graphs that serve a package, by file name: the whole one, and what saves callers work.
+
+    Of a propensity model the part without reasons, which cost an explanation pass. A journey model
+    has none: beside scoring the catalogue its other heads take under a twentieth of the time, and
+    a second graph would hold a second copy of every item's vector.
+
+    Raises:
+        ValueError: if its graphs do not fit one another or the contract.
+    """
+    graphs = {FULL_GRAPH: fuse(package, version)}
+    if package.contract.kind == PROPENSITY:
+        graphs[SCORE_GRAPH] = score_only(graphs[FULL_GRAPH])
+    return graphs
 
 
 def fuse(package: ModelPackage, version: int) -> onnx.ModelProto:
@@ -43,7 +65,7 @@ def fuse(package: ModelPackage, version: int) -> onnx.ModelProto:
             _load(path) for path in (package.encode, package.net, package.decode)
         )
         _stamp(decode, version)
-        fused = _merge(encode, net, decode)
+        fused = _merge(encode, net, decode, name=package.contract.kind)
         _name_batch_axis(fused.graph)
         onnx.checker.check_model(fused, full_check=True)
         _check_tensors(fused.graph, package.contract)
@@ -61,7 +83,7 @@ def fuse(package: ModelPackage, version: int) -> onnx.ModelProto:
 
 
 def score_only(fused: onnx.ModelProto) -> onnx.ModelProto:
-    """The part of a fused graph that callers without reasons need.
+    """The part of a propensity model's fused graph that callers without reasons need.
 
     A graph of its own, because ONNX Runtime computes every node whichever outputs are asked for:
     outside its training builds it passes over ``only_execute_path_to_fetches``.
@@ -99,7 +121,7 @@ def _stamp(decode: onnx.ModelProto, version: int) -> None:
 
 
 def _merge(
-    encode: onnx.ModelProto, net: onnx.ModelProto, decode: onnx.ModelProto
+    encode: onnx.ModelProto, net: onnx.ModelProto, decode: onnx.ModelProto, *, name: str
 ) -> onnx.ModelProto:
     """Join by name; every inner name gets its part's prefix, so that none can clash."""
     encode_outputs = [value.name for value in encode.graph.output]
@@ -123,7 +145,7 @@ def _merge(
         scored,
         compose.add_prefix(decode, "decode/", rename_outputs=False),
         io_map=[(sources[name], f"decode/{name}") for name in decode_inputs],
-        name="propensity",
+        name=name,
         producer_name="penchant",
     )
     named = {value.name for value in decode.graph.output}
@@ -140,7 +162,7 @@ def _name_batch_axis(graph: onnx.GraphProto) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
 
 
-def _check_tensors(graph: onnx.GraphProto, contract: Contract) -> None:
+def _check_tensors(graph: onnx.GraphProto, contract: WireContract) -> None:
     for found, specs in ((graph.input, contract.inputs), (graph.output, contract.outputs)):
         got = {value.name: _described(value) for value in found}
         expected = {spec.name: _expected(spec) for spec in specs}
@@ -154,4 +176,4 @@ def _described(value: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
 
 
 def _expected(spec: TensorSpec) -> tuple[int, tuple[int, ...]]:
-    return _ELEM_TYPE[spec.dtype], spec.shape
+    return ELEM_TYPE[spec.dtype], spec.shape

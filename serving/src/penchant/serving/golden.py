@@ -13,23 +13,18 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from tritonclient.utils import serialize_byte_tensor
 
-from penchant.clients.contract import (
-    BASE,
-    PROPENSITY,
-    REASON,
-    UNKNOWN,
-    VERSION,
-    Contract,
-    TensorSpec,
-)
+from penchant.clients.contract import VERSION, TensorSpec
+from penchant.clients.wire_contract import WireContract
 
 INPUT_PREFIX: Final = "in_"
 OUTPUT_PREFIX: Final = "out_"
 
 Tensors = dict[str, npt.NDArray[Any]]
 
-_NUMPY_KIND: Final = {"FP32": "f", "INT32": "i", "INT64": "i", "BYTES": "U"}
+_NUMPY_TYPE: Final = {"FP32": "<f4", "INT32": "<i4", "INT64": "<i8"}
+"""NumPy's name of each Triton data type, as on the wire; text is ``<U`` of any length."""
 
 
 @dataclass(frozen=True)
@@ -52,32 +47,16 @@ class GoldenRows:
         )
 
 
-TOLERANCE: Final = {PROPENSITY: 1e-5, REASON: 1e-3, BASE: 1e-4, UNKNOWN: 0.0}
-"""Largest difference from PyTorch that counts as the same answer, by output.
+def wire_bytes(value: npt.NDArray[Any], dtype: str) -> bytes:
+    """A tensor's bytes on the wire: little endian, or each text's length and its UTF-8.
 
-Reasons add up to the logit of a score that is rounded to float32: at .9999 one unit in its last
-place moves the logit by 6e-4.
-"""
-
-
-def check_answers(golden: GoldenRows, outputs: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Compare the outputs for the golden rows with what PyTorch gave; outputs may be left out.
-
-    Raises:
-        ValueError: if a value differs by more than its tolerance, or is NaN.
+    Args:
+        value: of any shape; text as ``<U`` or objects.
+        dtype: Triton data type.
     """
-    for name, tolerance in TOLERANCE.items():
-        if name not in outputs:
-            continue
-        expected, got = golden.outputs[name], outputs[name]
-        if got.shape != expected.shape:
-            raise ValueError(f"{name}: expected shape {expected.shape}, got {got.shape}")
-        worst = float(np.abs(got - expected).max())
-        if not worst <= tolerance:
-            raise ValueError(
-                f"{name}: expected PyTorch's golden answers within {tolerance:g}, got a difference "
-                f"of {worst:g}"
-            )
+    if dtype == "BYTES":
+        return bytes(serialize_byte_tensor(value.astype(np.object_)).item())
+    return value.astype(_NUMPY_TYPE[dtype]).tobytes()
 
 
 def write_golden(
@@ -92,7 +71,7 @@ def write_golden(
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def read_golden(path: Path, contract: Contract) -> GoldenRows:
+def read_golden(path: Path, contract: WireContract) -> GoldenRows:
     """Read golden rows and check them against the contract.
 
     Raises:
@@ -125,13 +104,15 @@ def _plain(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _take(arrays: Tensors, prefix: str, spec: TensorSpec, path: Path) -> npt.NDArray[Any]:
     value = arrays.get(prefix + spec.name)
     got = None if value is None else f"{value.dtype} {value.shape}"
-    if (
-        value is None
-        or value.dtype.kind != _NUMPY_KIND[spec.dtype]
-        or value.shape[1:] != spec.shape
-    ):
+    if value is None or not _is_of_type(value, spec.dtype) or value.shape[1:] != spec.shape:
         raise ValueError(
             f"{path}: expected {prefix + spec.name!r} as {spec.dtype} (B, {spec.shape}), got "
             f"{got}; train again"
         )
     return value
+
+
+def _is_of_type(value: npt.NDArray[Any], dtype: str) -> bool:
+    if dtype == "BYTES":
+        return value.dtype.kind == "U"
+    return value.dtype == np.dtype(_NUMPY_TYPE[dtype])

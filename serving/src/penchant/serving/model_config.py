@@ -8,10 +8,10 @@ from typing import Final
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
-from tritonclient.utils import serialize_byte_tensor
 
-from penchant.clients.contract import CONTRACT_PARAMETER, Contract, TensorSpec
-from penchant.serving.golden import GoldenRows
+from penchant.clients.contract import CONTRACT_PARAMETER, TensorSpec
+from penchant.clients.wire_contract import WireContract
+from penchant.serving.golden import GoldenRows, wire_bytes
 
 THREADS_PARAMETER: Final = "intra_op_threads"
 """Name of the config parameter that the runner reads its thread count from."""
@@ -59,7 +59,7 @@ class CpuTarget:
 
 
 def config_pbtxt(
-    contract: Contract, number: int, *, package_version: int, target: CpuTarget | None = None
+    contract: WireContract, number: int, *, package_version: int, target: CpuTarget | None = None
 ) -> str:
     """Text of ``config.pbtxt`` that serves exactly the version folder ``number``.
 
@@ -97,20 +97,13 @@ def config_pbtxt(
     return str(text_format.MessageToString(config, as_utf8=True))
 
 
-def warmup_tensors(contract: Contract, golden: GoldenRows) -> dict[str, bytes]:
+def warmup_tensors(contract: WireContract, golden: GoldenRows) -> dict[str, bytes]:
     """Content of each file in the warm-up folder: the first golden row, as on the wire."""
-    row = golden.rows(0, 1)
-    contents = {}
-    for spec in contract.inputs:
-        value = row.inputs[spec.name]
-        if spec.dtype == "BYTES":
-            contents[spec.name] = serialize_byte_tensor(value.astype(object)).item()
-        else:
-            contents[spec.name] = value.astype("<f4").tobytes()
-    return contents
+    row = golden.rows(0, 1).inputs
+    return {spec.name: wire_bytes(row[spec.name], spec.dtype) for spec in contract.inputs}
 
 
-def _dynamic_batching(contract: Contract) -> pb.ModelDynamicBatching:
+def _dynamic_batching(contract: WireContract) -> pb.ModelDynamicBatching:
     # No queue delay: a lone request would pay it in full, and under load a batch forms by itself
     # while the instance is busy.
     policy = pb.ModelQueuePolicy(
@@ -124,7 +117,7 @@ def _dynamic_batching(contract: Contract) -> pb.ModelDynamicBatching:
     return pb.ModelDynamicBatching(max_queue_delay_microseconds=0, default_queue_policy=policy)
 
 
-def _warmup(contract: Contract, number: int) -> list[pb.ModelWarmup]:
+def _warmup(contract: WireContract, number: int) -> list[pb.ModelWarmup]:
     """One row, and the largest batch: Triton repeats the row for it."""
     sizes = sorted({1, contract.max_batch_size})
     return [

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from penchant.clients.contract import Contract
+from penchant.clients.wire_contract import WireContract, read_contract
 from penchant.serving.golden import GoldenRows, read_golden
 
 MANIFEST: Final = "manifest.json"
@@ -37,7 +37,7 @@ LIBRARIES: Final = ("numpy", "torch", "pytorch-lightning", "onnx", "onnxruntime"
 class Manifest:
     """What a package says about itself."""
 
-    contract: Contract
+    contract: WireContract
     """The wire contract, with the model's name and kind."""
     data_fingerprint: str
     """Digest of the table that the model was trained on."""
@@ -84,7 +84,7 @@ class Manifest:
             body = json.loads(text)
             digest = body.pop("digest")
             known = {f.name: body[f.name] for f in fields(cls)}
-            contract = Contract.from_json(json.dumps(known.pop("contract")))
+            contract = read_contract(json.dumps(known.pop("contract")))
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{MANIFEST}: expected the JSON object that sealing writes, got {text[:80]!r} "
@@ -106,7 +106,7 @@ class ModelPackage:
     manifest: Manifest
 
     @property
-    def contract(self) -> Contract:
+    def contract(self) -> WireContract:
         """The wire contract."""
         return self.manifest.contract
 
@@ -117,12 +117,12 @@ class ModelPackage:
 
     @property
     def net(self) -> Path:
-        """Graph of tensors to scores and reasons."""
+        """Graph of tensors to tensors: the model itself."""
         return self.folder / NET
 
     @property
     def decode(self) -> Path:
-        """Graph that names the outputs."""
+        """Graph that names the outputs, and ids in them."""
         return self.folder / DECODE
 
     def golden(self) -> GoldenRows:
@@ -138,7 +138,7 @@ class ModelPackage:
         cls,
         folder: Path,
         *,
-        contract: Contract,
+        contract: WireContract,
         data_fingerprint: str,
         code_revision: str,
         metrics: Mapping[str, float],

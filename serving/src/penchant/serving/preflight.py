@@ -62,13 +62,13 @@ def try_package(package: ModelPackage, version: int) -> None:
     Raises:
         ValueError: if an answer differs from the golden one.
     """
-    from penchant.serving.fuse import fuse, score_only
-    from penchant.serving.golden import check_answers
+    from penchant.serving.fuse import served_graphs
+    from penchant.serving.parity import check_answers
     from penchant.serving.session import GraphSession
 
-    fused = fuse(package, version)
     golden = package.golden()
-    for session in (GraphSession(fused), GraphSession(score_only(fused))):
+    for graph in served_graphs(package, version).values():
+        session = GraphSession(graph)
         for size in BATCH_SIZES:
             for start in range(0, golden.num_rows, size):
                 rows = golden.rows(start, start + size)

@@ -54,7 +54,8 @@ def publish(
         if chosen is None:
             raise ValueError(
                 f"model: expected a registered model, got {model!r}, of which there is no version "
-                f"in {masked(registry.tracking_uri)}; `penchant train propensity` registers one"
+                f"in {masked(registry.tracking_uri)}; `penchant train propensity` or `penchant "
+                "train journeys` registers one"
             )
         package = registry.fetch(model, chosen, Path(temporary))
         preflight(package, version=chosen)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from penchant.clients.contract import BASE, PROPENSITY, REASON, UNKNOWN
+from penchant.clients.contract import BASE, PROPENSITY, REASON, UNKNOWN, Contract
 from penchant.clients.rows import to_tensors
 from penchant.serving.fuse import fuse
 from penchant.serving.package import ModelPackage
@@ -21,11 +21,18 @@ and unit of its width: some hundred MB for this many rows."""
 
 
 class PropensityModel:
-    """A package ready to score tables."""
+    """A propensity package ready to score tables."""
 
     def __init__(self, package: ModelPackage) -> None:
-        """Fuse the package's graphs and load them."""
+        """Fuse the package's graphs and load them.
+
+        Raises:
+            ValueError: if it is the package of another kind of model.
+        """
+        if not isinstance(package.contract, Contract):
+            raise ValueError(f"package: expected a propensity model, got a {package.contract.kind}")
         self.package = package
+        self._contract = package.contract
         threads = len(os.sched_getaffinity(0))
         self._session = GraphSession(fuse(package, version=0), intra_op_threads=threads)
 
@@ -48,7 +55,7 @@ class PropensityModel:
         """
         import pandas as pd
 
-        contract = self.package.contract
+        contract = self._contract
         chunks = []
         for start in range(0, max(len(model_input), 1), CHUNK_ROWS):
             rows = model_input.iloc[start : start + CHUNK_ROWS]

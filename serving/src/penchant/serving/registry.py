@@ -256,7 +256,7 @@ class Registry:
         known = "none is registered" if newest is None else f"the newest is {newest}"
         return ValueError(
             f"version: expected a registered version of {model!r} in {store}, got {version}; "
-            f"{known}: `penchant train propensity` registers one"
+            f"{known}: `penchant train propensity` or `penchant train journeys` registers one"
         )
 
 

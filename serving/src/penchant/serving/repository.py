@@ -1,7 +1,7 @@
 """Triton's model repository: new versions appear whole or not at all.
 
 <repository>/<model>/config.pbtxt     names the one version N that is served; replaced last
-<repository>/<model>/<N>/…            model.py, model.onnx, score.onnx, manifest.json, golden.npz
+<repository>/<model>/<N>/…            model.py, the graphs, manifest.json, golden.npz
 <repository>/<model>/warmup/<N>/…     a golden row as raw tensors
 <repository>.staging/                 beside it: Triton takes every folder inside for a model
 """
@@ -19,7 +19,8 @@ from typing import Any, Final
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
-from penchant.clients.contract import CONTRACT_PARAMETER, Contract
+from penchant.clients.contract import CONTRACT_PARAMETER
+from penchant.clients.wire_contract import read_contract
 from penchant.serving.durable import (
     exclusive,
     set_times,
@@ -28,7 +29,7 @@ from penchant.serving.durable import (
     time_after,
     write_durably,
 )
-from penchant.serving.fuse import fuse
+from penchant.serving.fuse import served_graphs
 from penchant.serving.model_config import (
     VERSION_PARAMETER,
     WARMUP_FOLDER,
@@ -125,7 +126,7 @@ class Repository:
                 number=number,
                 package_version=int(config.parameters[VERSION_PARAMETER].string_value),
                 outputs=tuple(output.name for output in config.output),
-                contract=Contract.from_json(config.parameters[CONTRACT_PARAMETER].string_value),
+                contract=read_contract(config.parameters[CONTRACT_PARAMETER].string_value),
                 folder=self.folder / model / str(number),
             )
         except (IndexError, ValueError) as error:
@@ -167,11 +168,11 @@ class Repository:
                 or another publisher holds the lock too long; the old version stays.
         """
         model = package.manifest.name
-        graph = fuse(package, version)
+        graphs = served_graphs(package, version)
         try:
             with self._locked():
                 number = self._next_number(model)
-                files = version_files(package, graph)
+                files = version_files(package, graphs)
                 config = config_pbtxt(package.contract, number, package_version=version)
                 warmup = warmup_tensors(package.contract, package.golden())
                 self._commit(model, number, files=files, warmup=warmup, config=config.encode())

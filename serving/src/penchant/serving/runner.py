@@ -36,11 +36,12 @@ class TritonPythonModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         folder = os.path.join(args["model_repository"], args["model_version"])
         self.inputs = [(tensor["name"], tensor["data_type"]) for tensor in config["input"]]
-        # Callers who ask for no reasons do not pay for them: ONNX Runtime computes a whole graph.
-        self.graphs = [
-            _Graph(os.path.join(folder, name), options) for name in ("score.onnx", "model.onnx")
-        ]
-        # Triton's own warm-up asks for every output, so it does not reach the smaller graph.
+        # ONNX Runtime computes a whole graph: whoever asks for little is answered by the smallest
+        # that has it.
+        names = [name for name in os.listdir(folder) if name.endswith(".onnx")]
+        graphs = [_Graph(os.path.join(folder, name), options) for name in sorted(names)]
+        self.graphs = sorted(graphs, key=lambda graph: len(graph.outputs))
+        # Triton's own warm-up asks for every output, so it does not reach a smaller graph.
         with np.load(os.path.join(folder, "golden.npz"), allow_pickle=False) as golden:
             row = {name: golden["in_" + name][:1] for name, _ in self.inputs}
         for graph in self.graphs:

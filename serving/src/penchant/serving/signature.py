@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penchant.clients.contract import Contract
+from penchant.clients.wire_contract import WireContract
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 
-def model_signature(contract: Contract) -> ModelSignature:
+def model_signature(contract: WireContract) -> ModelSignature | None:
+    """Signature of ``predict`` for a model of any kind."""
+    if isinstance(contract, Contract):
+        return _propensity_signature(contract)
+    return None
+
+
+def _propensity_signature(contract: Contract) -> ModelSignature:
     """Signature of ``predict``: one column a feature in, one column a number out.
 
     Columns in are not typed: a user's table holds numbers, truth values and text alike, and the

@@ -65,7 +65,7 @@ class Supervisor:
         if not repository.models():
             raise ValueError(
                 f"repository: expected at least one model in {repository.folder}, got none; "
-                "`penchant train propensity` and `penchant publish` put one there"
+                "`penchant train` and `penchant publish` put one there"
             )
         self._plan = ServerPlan(
             repository=repository,
