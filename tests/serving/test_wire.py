@@ -19,11 +19,13 @@ from hypothesis.extra import numpy as npst
 from tests.conftest import TINY_VERSION, RunningTriton
 from tests.packages import CONTRACT, raw_rows, score
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import deserialize_bytes_tensor
 
 from penchant.clients.contract import Contract
 
 ALL_OUTPUTS = tuple(spec.name for spec in CONTRACT.outputs)
 DTYPES = {"FP32": "<f4", "INT32": "<i4", "INT64": "<i8"}
+DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 TIMEOUT_S = 30.0
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -35,14 +37,17 @@ def stub(triton: RunningTriton) -> Iterator[Any]:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
-def to_request(tensors: Tensors, outputs: tuple[str, ...] = ALL_OUTPUTS) -> Any:
+def to_request(
+    tensors: Tensors, outputs: tuple[str, ...] = ALL_OUTPUTS, *, model: str = "tiny"
+) -> Any:
     """The message for raw rows; text may be ``str`` or bytes."""
-    request = service_pb2.ModelInferRequest(model_name="tiny")
+    request = service_pb2.ModelInferRequest(model_name=model)
     for name, value in tensors.items():
         if value.dtype.kind in "US" or value.dtype == object:
             datatype, raw = "BYTES", b"".join(_element(item) for item in value.ravel().tolist())
         else:
-            datatype, raw = "FP32", value.astype("<f4").tobytes()
+            datatype = DATATYPES[value.dtype.str]
+            raw = value.tobytes()
         request.inputs.add(name=name, datatype=datatype, shape=value.shape)
         request.raw_input_contents.append(raw)
     for name in outputs:
@@ -51,11 +56,17 @@ def to_request(tensors: Tensors, outputs: tuple[str, ...] = ALL_OUTPUTS) -> Any:
 
 
 def answers(response: Any) -> Tensors:
-    """Outputs by name."""
+    """Outputs by name; text as ``str``."""
     return {
-        output.name: np.frombuffer(raw, DTYPES[output.datatype]).reshape(output.shape)
+        output.name: _array(output.datatype, raw).reshape(output.shape)
         for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
     }
+
+
+def _array(datatype: str, raw: bytes) -> npt.NDArray[Any]:
+    if datatype == "BYTES":
+        return np.array([item.decode() for item in deserialize_bytes_tensor(raw)])
+    return np.frombuffer(raw, DTYPES[datatype])
 
 
 def raw_answers(response: Any) -> dict[str, bytes]:
