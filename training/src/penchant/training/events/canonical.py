@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import ibis
@@ -51,13 +52,16 @@ def offsets_of(rows: ir.Table, config: EventsConfig) -> Offsets | None:
     return zone_offsets(zone, span["low"] or 0, span["high"] or 0)
 
 
-def canonical_events(rows: ir.Table, config: EventsConfig, offsets: Offsets | None) -> ir.Table:
+def canonical_events(
+    rows: ir.Table, config: EventsConfig, offsets: Offsets | None, *, keep: Sequence[str] = ()
+) -> ir.Table:
     """The event table with canonical columns, the hour left out, and two for the cleaning rules.
 
     Args:
         rows: The user's table.
         config: What its columns mean.
         offsets: Of its zone, from :func:`offsets_of`.
+        keep: Further columns of the table that stay.
 
     Returns:
         EVENT_COLUMNS without `hour`, the price of a piece as `_price` and whether the order is a
@@ -95,6 +99,7 @@ def canonical_events(rows: ir.Table, config: EventsConfig, offsets: Offsets | No
         quantity=quantity,
         order_id=words["order_id"],
         **{PRICE: price, CANCELLED: cancelled},
+        **{name: rows[name] for name in keep},
     )
 
 

@@ -1,12 +1,12 @@
 """The cleaning rules of a log: each a named step whose rows are counted, none silent.
 
 Rules are tried in the order of :data:`RULES`; a row that one of them drops is not counted again by
-a later one. All counts come from one query.
+a later one. All counts come from one query; a rule that found nothing costs nothing later on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from penchant.training.events.sessions import EVENT_ORDER
 
 KNOWN_ITEM: Final = "_known_item"
 CONSENT: Final = "_consent"
+_FLAG: Final = "_f_"
 _ROW_RULES: Final = (
     "no_visitor",
     "unparsable_time",
@@ -31,6 +32,9 @@ _ROW_RULES: Final = (
 )
 RULES: Final = (*_ROW_RULES, "duplicates", "most_events")
 """Names of the rules, as in the recipe, in the order in which they are tried."""
+
+Faults = Callable[[ir.Table], dict[str, ir.Value]]
+"""Rule to whether a row is at fault; :func:`row_faults` with all but the table bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,13 @@ class CleaningCounts:
     def rows(self, rule: str) -> int:
         """Rows to which a rule applies."""
         return next(count.rows for count in self.rules if count.rule == rule)
+
+    @property
+    def compares_rows(self) -> bool:
+        """Whether a rule that looks at several rows at once drops any."""
+        return any(
+            each.dropped for each in self.rules if each.rule in ("duplicates", "most_events")
+        )
 
     @property
     def refused(self) -> tuple[RuleCount, ...]:
@@ -125,9 +136,7 @@ def row_faults(events: ir.Table, cleaning: Cleaning, now_s: int | None) -> dict[
     return faults
 
 
-def count_faults(
-    staged: ir.Table, cleaning: Cleaning, faults: Callable[[ir.Table], dict[str, ir.Value]]
-) -> CleaningCounts:
+def count_faults(staged: ir.Table, cleaning: Cleaning, faults: Faults) -> CleaningCounts:
     """Count what each rule finds, in one query.
 
     Args:
@@ -135,66 +144,84 @@ def count_faults(
         cleaning: The rules.
         faults: :func:`row_faults`, with all but the table bound.
     """
-    flags = {f"_f_{rule}": flag for rule, flag in faults(staged).items()}
-    keys = list(staged.columns)
-    rows = staged.mutate(**flags)
-    dropping = [rule for rule in _ROW_RULES if setting_of(cleaning, rule) != "keep"]
-    rows = rows.mutate(_alive=_none_of(rows, dropping))
-    if cleaning.duplicates == "keep":
-        rows = rows.mutate(_n=ibis.literal(1, type="int64"))
-    else:
-        rows = rows.group_by([*keys, *flags, "_alive"]).aggregate(_n=lambda t: t.count())
-    found = _per_visitor(rows, cleaning)
-    most = cleaning.most_events
-    total = found.aggregate(
-        read=found.read.sum(),
-        **{rule: found[rule].sum() for rule in (*_ROW_RULES, "duplicates")},
-        kept=found.left.sum(),
-        most_events=(found.left > most).ifelse(found.left - most, 0).sum(),
+    rows = flag_rows(staged, faults)
+    visitors = _per_visitor(rows, cleaning)
+    doubled = _doubled(alive_rows(rows, cleaning, before="duplicates"))
+    visitors = visitors.left_join(doubled, visitors.visitor_id == doubled.doubled_id)
+    visitors = visitors.mutate(duplicates=visitors.num_doubled.fill_null(0))
+    left = visitors.left
+    if cleaning.duplicates != "keep":
+        left = left - visitors.duplicates
+    over = left - cleaning.most_events
+    total = visitors.aggregate(
+        read=visitors.read.sum(),
+        **{rule: visitors[rule].sum() for rule in (*_ROW_RULES, "duplicates")},
+        kept=left.sum(),
+        most_events=(over > 0).ifelse(over, 0).sum(),
     )
     counted = {name: int(n or 0) for name, n in total.to_pyarrow().to_pylist()[0].items()}
-    counts = [
-        RuleCount(rule=rule, setting=setting_of(cleaning, rule), rows=counted[rule])
-        for rule in RULES
-    ]
     return CleaningCounts(
         num_read=counted["read"],
         num_kept=counted["kept"] - counted["most_events"],
-        rules=tuple(counts),
+        rules=tuple(
+            RuleCount(rule=rule, setting=setting_of(cleaning, rule), rows=counted[rule])
+            for rule in RULES
+        ),
     )
 
 
-def _per_visitor(rows: ir.Table, cleaning: Cleaning) -> ir.Table:
-    """Counts of each rule for each visitor; `left` is what the row rules and duplicates leave."""
-    counts, before = {}, []
-    for rule in _ROW_RULES:
-        at_fault = rows[f"_f_{rule}"] & _none_of(rows, before)
-        counts[rule] = at_fault.ifelse(rows["_n"], 0).sum()
-        if setting_of(cleaning, rule) != "keep":
-            before.append(rule)
-    alive = rows["_alive"]
-    return rows.group_by("visitor_id").aggregate(
-        read=rows["_n"].sum(),
-        **counts,
-        duplicates=alive.ifelse(rows["_n"] - 1, 0).sum(),
-        left=alive.ifelse(1, 0).sum(),
+def flag_rows(staged: ir.Table, faults: Faults) -> ir.Table:
+    """Staged events with a truth value `_f_<rule>` for each rule that needs one row alone."""
+    return staged.mutate(**{_FLAG + rule: flag for rule, flag in faults(staged).items()})
+
+
+def alive_rows(flagged: ir.Table, cleaning: Cleaning, *, before: str) -> ir.Table:
+    """The rows that no rule tried before this one drops or refuses, without their flags."""
+    earlier = RULES[: RULES.index(before)]
+    alive = flagged.filter(_none_of(flagged, _dropping(cleaning, earlier)))
+    return alive.drop(*(name for name in flagged.columns if name.startswith(_FLAG)))
+
+
+def _dropping(cleaning: Cleaning, rules: Sequence[str]) -> list[str]:
+    return [rule for rule in rules if rule in _ROW_RULES and setting_of(cleaning, rule) != "keep"]
+
+
+def _per_visitor(flagged: ir.Table, cleaning: Cleaning) -> ir.Table:
+    """Counts of each rule for each visitor; `left` is what the rules for single rows leave."""
+    counts = {}
+    for place, rule in enumerate(_ROW_RULES):
+        alive = _none_of(flagged, _dropping(cleaning, _ROW_RULES[:place]))
+        counts[rule] = (flagged[_FLAG + rule] & alive).ifelse(1, 0).sum()
+    left = _none_of(flagged, _dropping(cleaning, _ROW_RULES))
+    return flagged.group_by("visitor_id").aggregate(
+        read=flagged.count(), **counts, left=left.ifelse(1, 0).sum()
     )
 
 
-def _none_of(rows: ir.Table, rules: list[str]) -> Any:
+def _doubled(rows: ir.Table) -> ir.Table:
+    """For each visitor who has any, the rows that repeat an earlier one in every column."""
+    moments = rows.group_by("visitor_id", "time_s").aggregate(_n=lambda t: t.count())
+    moments = moments.filter(moments["_n"] > 1)
+    # Most rows are alone in their second; only the others have to be compared in full.
+    shared = rows.semi_join(moments, ["visitor_id", "time_s"])
+    distinct = shared.group_by(list(rows.columns)).aggregate(_n=lambda t: t.count())
+    distinct = distinct.filter(distinct["_n"] > 1)
+    return distinct.group_by(doubled_id=distinct.visitor_id).aggregate(
+        num_doubled=(distinct["_n"] - 1).sum()
+    )
+
+
+def _none_of(flagged: ir.Table, rules: Sequence[str]) -> Any:
     alive: Any = ibis.literal(True)
     for rule in rules:
-        alive = alive & ~rows[f"_f_{rule}"]
+        alive = alive & ~flagged[_FLAG + rule]
     return alive
 
 
 def drop_faults(
-    staged: ir.Table,
-    cleaning: Cleaning,
-    faults: Callable[[ir.Table], dict[str, ir.Value]],
-    counts: CleaningCounts,
+    staged: ir.Table, cleaning: Cleaning, faults: Faults, counts: CleaningCounts
 ) -> ir.Table:
-    """Staged events without the rows that rules drop; a rule that found nothing costs nothing."""
+    """Staged events without the rows that rules drop, by those rules that found any."""
     flags = faults(staged)
     found = {count.rule for count in counts.rules if count.dropped}
     wrong = [flags[rule] for rule in _ROW_RULES if rule in found]
@@ -209,3 +236,18 @@ def drop_faults(
         staged = staged.mutate(_place=place)
         staged = staged.filter(staged["_place"] < cleaning.most_events).drop("_place")
     return staged
+
+
+def unique_keys(table: ir.Table) -> tuple[ir.Table, int]:
+    """An item or customer table with each key (its first column) once, and the rows left out.
+
+    Rows without a key are left out too.
+    """
+    key, *others = table.columns
+    total = table.aggregate(rows=table.count(), keys=table[key].nunique()).to_pyarrow()
+    extra = int(total["rows"][0].as_py() - total["keys"][0].as_py())
+    if extra:
+        first = ibis.window(group_by=key, order_by=others)
+        table = table.mutate(_place=ibis.row_number().over(first))
+        table = table.filter(table["_place"] == 0, table[key].notnull()).drop("_place")
+    return table, extra

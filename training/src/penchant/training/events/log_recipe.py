@@ -104,6 +104,9 @@ class Cleaning:
     """Rows whose item is not in the item table; kept, it counts as an unknown item."""
     no_consent: Rule = "keep"
     """Rows of visitors whose consent is false or missing."""
+    duplicate_keys: Literal["drop", "refuse"] = "drop"
+    """Rows of the item or customer table without a key, or with one that another row has too; of
+    those, the first in the order of the other columns stays."""
     excluded_items: tuple[str, ...] = ()
     """Item ids that are no items: postage, fees. Their rows are dropped and counted."""
     most_events: int = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ class LogTables:
     """Item table, where the recipe has one."""
     customers: ir.Table | None = None
     """Customer table, where the recipe has one."""
-    places: dict[str, str]
+    places: dict[str, str] = field(default_factory=dict)
     """Table to where it is, for people."""
     ordered: bool = False
     """Whether the event table's rows have an order of their own, as in a file."""
