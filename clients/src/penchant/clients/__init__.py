@@ -1,4 +1,4 @@
-"""Clients of models served by penchant: rows in, calibrated scores with reasons and version out.
+"""Clients of models served by penchant: rows in, scores with reasons out; histories in, items out.
 
 Names are imported when first used, so that ``penchant --help`` loads no gRPC.
 """
@@ -24,23 +24,35 @@ if TYPE_CHECKING:
         ServerError,
         ServerUnavailable,
     )
+    from penchant.clients.histories import Event, Histories, History
+    from penchant.clients.journey_client import AsyncJourneyClient, JourneyClient
+    from penchant.clients.journey_contract import JourneyContract
+    from penchant.clients.recommendations import Recommendation, Recommendations
     from penchant.clients.scores import Reason, Scores
     from penchant.clients.transport import Tls
 
 __all__ = [
     "AccessDenied",
+    "AsyncJourneyClient",
     "AsyncPropensityClient",
     "ClientClosed",
     "Contract",
     "DeadlineExceeded",
+    "Event",
+    "Histories",
+    "History",
     "InvalidAnswer",
     "InvalidRequest",
     "InvalidRows",
+    "JourneyClient",
+    "JourneyContract",
     "ModelNotFound",
     "Overloaded",
     "PenchantError",
     "PropensityClient",
     "Reason",
+    "Recommendation",
+    "Recommendations",
     "Scores",
     "ServerError",
     "ServerUnavailable",
@@ -48,10 +60,18 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "AsyncJourneyClient": "journey_client",
     "AsyncPropensityClient": "client",
-    "PropensityClient": "client",
     "Contract": "contract",
+    "Event": "histories",
+    "Histories": "histories",
+    "History": "histories",
+    "JourneyClient": "journey_client",
+    "JourneyContract": "journey_contract",
+    "PropensityClient": "client",
     "Reason": "scores",
+    "Recommendation": "recommendations",
+    "Recommendations": "recommendations",
     "Scores": "scores",
     "Tls": "transport",
 }

@@ -1,0 +1,245 @@
+"""What visitors did, as callers hold it, and as columns.
+
+Letters: B visitors, E events of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from penchant.clients.columns import exact_values
+from penchant.clients.errors import InvalidRows
+from penchant.clients.spelling import nearest_word
+from penchant.clients.values import objects, shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something a visitor did; it has a time or an age, not both."""
+
+    item: str | int | None = None
+    """Item id, as in the data that the model was trained on; None for none, as for a search."""
+    action: str | None = None
+    """What was done, as in view; may be left out where the model knows one action only."""
+    channel: str | None = None
+    """Through which channel; None for none."""
+    time: datetime | float | None = None
+    """When, as a datetime (one without a zone is of the model's) or seconds since 1970."""
+    age_s: float | None = None
+    """How long before now, in seconds."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What a visitor did, in any order, and what is wanted for her."""
+
+    events: Iterable[Event | Mapping[str, Any]] = ()
+    """Her events; none for a new visitor."""
+    exclude: Iterable[str | int] = ()
+    """Items never to be answered to her."""
+    allow: Iterable[str] = ()
+    """Categories to keep to; none for all."""
+    target_action: str | None = None
+    """Action to recommend for; None means the call's."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Histories:
+    """Histories of B visitors as columns: those of visitor b are ``offsets[b]:offsets[b + 1]``.
+
+    For many visitors; no object is made for an event. Columns are anything with values one an
+    event: NumPy arrays, lists, columns of Arrow, pandas or polars.
+    """
+
+    offsets: Any
+    """(B + 1,) where each visitor's events begin; from 0 to E."""
+    item: Any
+    """(E,) item ids."""
+    action: Any = None
+    """(E,) names of actions; None where the model knows one action only."""
+    channel: Any = None
+    """(E,) names of channels."""
+    time: Any = None
+    """(E,) ``datetime64`` or seconds since 1970."""
+    age_s: Any = None
+    """(E,) seconds before now; instead of ``time``."""
+    exclude: Sequence[Iterable[str | int]] | None = None
+    """(B,) items never to be answered to that visitor."""
+    allow: Sequence[Iterable[str]] | None = None
+    """(B,) categories to keep to."""
+    target_action: Sequence[str | None] | None = None
+    """(B,) action to recommend for; None means the call's."""
+
+    def __post_init__(self) -> None:
+        """Make arrays of the columns.
+
+        Raises:
+            InvalidRows: columns of unequal length, or offsets that do not divide them.
+        """
+        put = object.__setattr__
+        for name in EVENT_FIELDS:
+            column = getattr(self, name)
+            put(self, name, None if column is None else _column(name, column))
+        offsets = np.asarray(self.offsets)
+        num_events = len(self.item)
+        is_whole = offsets.ndim == 1 and len(offsets) > 0 and offsets.dtype.kind in "iu"
+        if not is_whole or offsets[0] != 0 or offsets[-1] != num_events or _falls(offsets):
+            raise InvalidRows(
+                f"offsets: expected integers that rise from 0 to the number of events, "
+                f"{num_events}, got {shown(self.offsets)}"
+            )
+        put(self, "offsets", offsets.astype(np.int64))
+        for name in EVENT_FIELDS:
+            column = getattr(self, name)
+            if column is not None and len(column) != num_events:
+                raise InvalidRows(
+                    f"{name}: has {len(column)} values, but item has {num_events}; every column "
+                    "needs one value an event"
+                )
+        for name in ("exclude", "allow", "target_action"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self):
+                raise InvalidRows(f"{name}: has {len(values)} values for {len(self)} visitors")
+        for name in ("exclude", "allow"):
+            values = getattr(self, name)
+            if values is not None:
+                lists = [listed(each, f"history {at}, {name}") for at, each in enumerate(values)]
+                put(self, name, lists)
+
+    def __len__(self) -> int:
+        """Number of visitors B."""
+        return len(self.offsets) - 1
+
+    @property
+    def rows(self) -> npt.NDArray[np.int64]:
+        """(E,) number of the visitor whose event it is."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def place(self, at: int) -> str:
+        """Where an event stands, for messages."""
+        row = int(np.searchsorted(self.offsets, at, side="right")) - 1
+        return f"history {row}, event {at - int(self.offsets[row])}"
+
+
+EVENT_FIELDS: Final = tuple(each.name for each in fields(Event))
+_HISTORY_FIELDS: Final = tuple(each.name for each in fields(History))
+
+Events: TypeAlias = Iterable[Event | Mapping[str, Any]]
+AnyHistories: TypeAlias = Histories | Sequence[History | Mapping[str, Any] | Events]
+"""Columns; or one history a visitor: a :class:`History`, a dict of the same keys, or its events."""
+
+
+def gather(histories: AnyHistories) -> Histories:
+    """The histories as columns.
+
+    Raises:
+        InvalidRows: no history, or something that is none.
+    """
+    if not isinstance(histories, Histories):
+        if not isinstance(histories, Sequence) or isinstance(histories, str | bytes):
+            raise InvalidRows(
+                "histories: expected a list of them, one a visitor, or Histories(...), got "
+                f"{type(histories).__name__}; pass one as [history]"
+            )
+        histories = _from_objects([_history(at, each) for at, each in enumerate(histories)])
+    if len(histories) == 0:
+        raise InvalidRows("histories: expected at least one, got none")
+    return histories
+
+
+def _from_objects(histories: Sequence[History]) -> Histories:
+    lengths: list[int] = [0]
+    events: list[tuple[Any, ...]] = []
+    for row, history in enumerate(histories):
+        before = len(events)
+        events.extend(_values(row, at, event) for at, event in enumerate(history.events))
+        lengths.append(len(events) - before)
+    columns = dict(zip(EVENT_FIELDS, zip(*events, strict=True), strict=True)) if events else {}
+    return Histories(
+        offsets=np.cumsum(lengths),
+        **{name: objects(columns.get(name, ())) for name in EVENT_FIELDS},
+        exclude=[history.exclude for history in histories],
+        allow=[history.allow for history in histories],
+        target_action=[history.target_action for history in histories],
+    )
+
+
+def _history(row: int, raw: Any) -> History:
+    if isinstance(raw, History):
+        return raw
+    if isinstance(raw, Mapping):
+        if raw.keys() & set(EVENT_FIELDS):
+            raise InvalidRows(
+                f"history {row}: expected a visitor's events, got one event with the keys "
+                f"{sorted(map(str, raw))}; a visitor is a list of events: [[event, ...], ...]"
+            )
+        _check_keys(raw, _HISTORY_FIELDS, f"history {row}")
+        return History(**raw)
+    if isinstance(raw, Iterable) and not isinstance(raw, str | bytes | Event):
+        return History(raw)
+    raise InvalidRows(
+        f"history {row}: expected a visitor's events, as a list, a dict with 'events' or "
+        f"History(...), got {shown(raw)} ({type(raw).__name__})"
+    )
+
+
+def _values(row: int, at: int, event: Any) -> tuple[Any, ...]:
+    """An event's values in the order of its fields."""
+    if isinstance(event, Event):
+        return tuple(getattr(event, name) for name in EVENT_FIELDS)
+    if not isinstance(event, Mapping):
+        raise InvalidRows(
+            f"history {row}, event {at}: expected a dict or Event(...), got {shown(event)} "
+            f"({type(event).__name__})"
+        )
+    if not event.keys() <= _EVENT_KEYS:
+        _check_keys(event, EVENT_FIELDS, f"history {row}, event {at}")
+    return tuple(map(event.get, EVENT_FIELDS))
+
+
+_EVENT_KEYS: Final = frozenset(EVENT_FIELDS)
+
+
+def _check_keys(raw: Mapping[Any, Any], known: Sequence[str], place: str) -> None:
+    for key in raw:
+        if key not in known:
+            near = nearest_word(str(key), known)
+            hint = f"did you mean {near!r}?" if near else f"it may have {', '.join(known)}"
+            raise InvalidRows(f"{place}: has a key {key!r} that means nothing; {hint}")
+
+
+def _column(name: str, column: Any) -> npt.NDArray[Any]:
+    if isinstance(column, str | bytes) or not hasattr(column, "__len__"):
+        raise InvalidRows(f"{name}: expected one value an event, got {shown(column)}")
+    kind = getattr(column, "type", None) or getattr(column, "dtype", None)
+    has_zone = getattr(kind, "tz", None) or getattr(kind, "time_zone", None)
+    values = exact_values(column)
+    if values.ndim != 1:
+        raise InvalidRows(f"{name}: expected one value an event, got the shape {values.shape}")
+    if has_zone and values.dtype.kind == "M":  # moments in UTC, whichever zone they are shown in
+        seconds = values.astype("datetime64[us]").astype(np.int64) / 1e6
+        return np.where(np.isnat(values), np.nan, seconds)
+    return values
+
+
+def listed(values: Any, place: str) -> list[Any]:
+    """The values as a list; None is an empty one.
+
+    Raises:
+        InvalidRows: something that is no list, as one id alone.
+    """
+    if values is None:
+        return []
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidRows(f"{place}: expected a list, got {shown(values)}; wrap it in one")
+    return list(values)
+
+
+def _falls(offsets: npt.NDArray[Any]) -> bool:
+    return bool((np.diff(offsets) < 0).any())
