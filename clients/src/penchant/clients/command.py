@@ -24,6 +24,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "penchant.training.inspect_data:inspect_data",
         "show what a recipe would read: types, missing values, leakage suspects",
     ),
+    "simulate": (
+        "penchant.training.simulation.simulate:simulate",
+        "write a realistic event log of any size, with the truth beside it",
+    ),
     "train propensity": (
         "penchant.training.train:train_propensity",
         "train, calibrate, evaluate and register a propensity model",
