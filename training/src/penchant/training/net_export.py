@@ -65,7 +65,7 @@ def export_net(
         )
     inputs = _example(served, slots)
     batch = torch.export.Dim("batch", min=1)
-    with _quiet_exporter():
+    with quiet_exporter():
         program = torch.onnx.export(
             _Positional(served).eval(),
             tuple(inputs.values()),
@@ -83,7 +83,7 @@ def export_net(
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Keep back the exporter's deprecations of its own parts, progress and missing extras."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -84,7 +84,8 @@ class TopItems(nn.Module):
 
     def mask(self, score: Tensor, exclude_code: Tensor, allow_code: Tensor | None) -> Tensor:
         """Scores with :data:`MASKED` for what may not be answered, (B, N)."""
-        special = torch.arange(FIRST_CODE, device=score.device).expand(len(score), FIRST_CODE)
+        # Not len(), which is a plain number: an export would take it for every batch's size.
+        special = torch.arange(FIRST_CODE, device=score.device).expand(score.shape[0], FIRST_CODE)
         left_out = torch.cat([exclude_code.long(), special], dim=1)
         masked = score.scatter(1, left_out, MASKED)
         if allow_code is None:
@@ -94,9 +95,8 @@ class TopItems(nn.Module):
 
     def _allowed(self, allow_code: Tensor) -> Tensor:
         """1 for each category whose items may be answered, else 0: (B, C)."""
-        table = torch.zeros(
-            (len(allow_code), self.num_categories), dtype=torch.float32, device=allow_code.device
-        )
+        shape = (allow_code.shape[0], self.num_categories)
+        table = torch.zeros(shape, dtype=torch.float32, device=allow_code.device)
         asked = table.scatter(1, allow_code, 1.0)
         # Code 0 stands for no category asked for, not for the items that have none.
         is_category = (torch.arange(self.num_categories, device=table.device) != NO_CODE).float()

@@ -1,0 +1,161 @@
+"""ServedJourney: the network as it is served, with association statistics, masks and ranking.
+
+Letters: B visitors, L events of a history, N item codes, K items answered, X items to leave out,
+A categories to keep to, I intents, C channels, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.journey_net import JourneyNet
+from penchant.training.journeys.top_items import MASKED, TopItems
+
+TOP_CODE: Final = "top_code"
+TOP_SCORE: Final = "top_score"
+COUNT: Final = "count"
+INTENT_CODE: Final = "intent_code"
+INTENT_SCORE: Final = "intent_score"
+CHANNEL_SCORE: Final = "channel_score"
+HOUR_SCORE: Final = "hour_score"
+PURCHASE: Final = "purchase"
+VISITOR_EMBEDDING: Final = "visitor_embedding"
+
+
+class Blend(Protocol):
+    """Adds what association statistics know to the network's scores of all items."""
+
+    def __call__(
+        self,
+        item_logits: Tensor,
+        item_code: Tensor,
+        action_code: Tensor,
+        age: Tensor,
+        target_code: Tensor,
+    ) -> Tensor:
+        """Scores (B, N) from the network's (B, N) and the histories (B, L)."""
+        ...
+
+
+class ServedJourney(nn.Module):
+    """Answers codes, as ``net.onnx`` does: what encode.onnx gives comes in."""
+
+    def __init__(
+        self,
+        net: JourneyNet,
+        *,
+        category_of_code: Tensor,
+        num_items: int,
+        num_intents: int,
+        blend: nn.Module | None = None,
+        most_columns: int | None = None,
+    ) -> None:
+        """Fold the net's item vectors into a table and put the rest behind it.
+
+        Args:
+            net: The fitted net; a copy is taken.
+            category_of_code: Category code by item code, (N,).
+            num_items: Items of an answer K.
+            num_intents: Categories of an answer I; 0 where items have no categories.
+            blend: A :class:`Blend`; the network alone answers when None.
+            most_columns: Items that one TopK may see.
+
+        Raises:
+            ValueError: more items or intents are asked for than there are.
+        """
+        super().__init__()
+        num_categories = net.sizes.num_category_codes
+        if not 0 <= num_intents <= num_categories - FIRST_CODE:
+            raise ValueError(
+                f"num_intents: expected from 0 to the {num_categories - FIRST_CODE} categories of "
+                f"the catalogue, got {num_intents}; answer fewer"
+            )
+        self.net = net.folded()
+        self.blend = blend
+        self.num_intents = num_intents
+        self.top = TopItems(
+            category_of_code,
+            num_categories=num_categories,
+            num_items=num_items,
+            most_columns=most_columns,
+        )
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what :meth:`forward` gives, in its order."""
+        has_intents, has_channels = self.num_intents > 0, self.net.sizes.num_channels > 0
+        names = (TOP_CODE, TOP_SCORE, COUNT)
+        names += (INTENT_CODE, INTENT_SCORE) if has_intents else ()
+        names += (CHANNEL_SCORE,) if has_channels else ()
+        return (*names, HOUR_SCORE, PURCHASE, VISITOR_EMBEDDING)
+
+    def scores(
+        self,
+        item_code: Tensor,
+        action_code: Tensor,
+        channel_code: Tensor | None,
+        age: Tensor,
+        now_hour: Tensor,
+        target_code: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Scores of all item codes (B, N) before masks, and the hidden state (B, Z)."""
+        hidden = self.net.last(item_code, action_code, channel_code, age, now_hour)
+        logits = self.net.item_logits(self.net.query(hidden, target_code[:, 0]))
+        if self.blend is not None:
+            logits = self.blend(logits, item_code, action_code, age, target_code)
+        return logits, hidden
+
+    def forward(
+        self,
+        item_code: Tensor,
+        action_code: Tensor,
+        channel_code: Tensor | None,
+        age: Tensor,
+        now_hour: Tensor,
+        target_code: Tensor,
+        exclude_code: Tensor,
+        allow_code: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        """Answer.
+
+        Args:
+            item_code: INT32 (B, L), newest last; 0 no item, 1 an unknown one.
+            action_code: INT32 (B, L); 0 is padding.
+            channel_code: INT32 (B, L), or None where the log has no channels.
+            age: FP32 (B, L) seconds before now.
+            now_hour: FP32 (B, 1) hour of the week now; -1 unknown.
+            target_code: INT32 (B, 1) the action that is answered for.
+            exclude_code: INT32 (B, X) items to leave out; 0 for none.
+            allow_code: INT32 (B, A) categories to keep to; 0 for none. None without categories.
+
+        Returns:
+            What :attr:`outputs` names: item codes INT32 and probabilities (B, K), their number
+            INT32 (B, 1), category codes INT32 and probabilities (B, I), probabilities of channels
+            (B, C), of hours of the week (B, 168) and of a purchase (B, 1), and numbers that stand
+            for the visitor (B, D).
+        """
+        scores, hidden = self.scores(
+            item_code, action_code, channel_code, age, now_hour, target_code
+        )
+        answers = list(self.top(scores, exclude_code, allow_code))
+        if self.num_intents:
+            answers += self._intents(hidden)
+        if self.net.sizes.num_channels:
+            answers.append(torch.softmax(self.net.channel_logits(hidden), -1))
+        answers += [
+            torch.softmax(self.net.hour_logits(hidden), -1),
+            torch.sigmoid(self.net.purchase_logit(hidden)),
+            hidden[:, : self.net.config.width],
+        ]
+        return tuple(answers)
+
+    def _intents(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.net.intent_logits(hidden)
+        is_category = torch.arange(logits.shape[1], device=logits.device) >= FIRST_CODE
+        masked = torch.where(is_category, logits, torch.full_like(logits, MASKED))
+        score, code = torch.softmax(masked, -1).topk(self.num_intents, dim=1)
+        return code.to(torch.int32), score
