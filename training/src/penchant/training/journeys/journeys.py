@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 LISTS: Final = "lists.json"
+_LISTS: Final = ("actions", "channels", "timezone", "has_clock")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,9 +63,11 @@ class Journeys:
         folder.mkdir(parents=True, exist_ok=True)
         for name in _columns():
             np.save(folder / f"{name}.npy", getattr(self, name), allow_pickle=False)
-        lists = {
-            name: getattr(self, name) for name in ("actions", "channels", "timezone", "has_clock")
-        }
+        self.save_lists(folder, **{name: getattr(self, name) for name in _LISTS})
+
+    @staticmethod
+    def save_lists(folder: Path, **lists: Any) -> None:
+        """Write what is no column: actions, channels, timezone and has_clock."""
         (folder / LISTS).write_text(json.dumps(lists, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
@@ -77,5 +80,4 @@ class Journeys:
 
 
 def _columns() -> list[str]:
-    others = ("actions", "channels", "timezone", "has_clock")
-    return [each.name for each in fields(Journeys) if each.name not in others]
+    return [each.name for each in fields(Journeys) if each.name not in _LISTS]
