@@ -5,8 +5,13 @@ from dataclasses import replace
 
 import pytest
 from tests.clients.lab import CONTRACT, Lab
+from tests.journey_packages import NUMBERS, TEXT, write_tiny_journey
 
 from penchant.clients import PropensityClient
+from penchant.serving.repository import Repository
+from penchant.serving.supervisor import running_server
+
+JOURNEY_VERSION = 6
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +30,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def client(lab: Lab) -> Iterator[PropensityClient]:
     with PropensityClient(lab.url, model="lab", deadline_s=10) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def journeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real server of two journey models: ids that are text, and integers."""
+    home = tmp_path_factory.mktemp("journeys")
+    repository = Repository(home / "model_repository")
+    for tiny in (TEXT, NUMBERS):
+        package = write_tiny_journey(home / tiny.contract.model, tiny)
+        repository.publish(package, version=JOURNEY_VERSION)
+    with running_server(repository.folder, home=home) as server:
+        yield server.address

@@ -40,6 +40,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("penchant.serving.serve:serve", "start Triton, watch it and say where it listens"),
     "score": ("penchant.clients.score:score", "score a Parquet file through a running server"),
     "perf": ("penchant.perf.measure:perf", "measure the endpoint against its floor and ceiling"),
+    "perf top-items": (
+        "penchant.perf.top_items:top_items",
+        "measure a catalogue's top-k against a full sort",
+    ),
     "export descriptors": (
         "penchant.clients.descriptors:write_descriptors",
         "write the gRPC service's descriptor set, for callers in other languages",

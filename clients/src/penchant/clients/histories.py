@@ -232,13 +232,20 @@ def listed(values: Any, place: str) -> list[Any]:
     """The values as a list; None is an empty one.
 
     Raises:
-        InvalidRows: something that is no list, as one id alone.
+        InvalidRows: something that is no list, as one id alone, or a list of lists.
     """
     if values is None:
         return []
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InvalidRows(f"{place}: expected a list, got {shown(values)}; wrap it in one")
-    return list(values)
+    found = list(values)
+    for value in found:
+        if isinstance(value, list | tuple | set | np.ndarray):
+            raise InvalidRows(
+                f"{place}: expected ids, got {shown(value)}; put a list of her own in each "
+                "visitor's History(...)"
+            )
+    return found
 
 
 def _falls(offsets: npt.NDArray[Any]) -> bool:

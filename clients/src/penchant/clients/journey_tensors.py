@@ -33,7 +33,7 @@ from penchant.clients.journey_contract import (
     JourneyContract,
 )
 from penchant.clients.spelling import nearest_word
-from penchant.clients.values import objects, shown
+from penchant.clients.values import as_float32, objects, shown
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _INT64: Final = np.iinfo(np.int64)
@@ -69,7 +69,7 @@ def to_tensors(
 
     Of a history the newest L events are taken, oldest first, padded in front; events of the same
     time, and those of a history without any, keep their order. A single event without a time counts
-    as one of now. Ages go as they are: where they are negative or NaN the model takes 0.
+    as one of now. Ages go as they are: where they are negative, NaN or infinite the model takes 0.
 
     Args:
         histories: of B visitors.
@@ -96,7 +96,7 @@ def to_tensors(
     tensors = {
         ITEM: taken.padded(_items(histories.item, contract, histories.place), shape),
         ACTION: taken.padded(_actions(histories, contract), shape),
-        AGE_S: taken.padded(age_s.astype(np.float32), shape),
+        AGE_S: taken.padded(as_float32(age_s), shape),
         HOUR: hours_of_week(now_s, zone)[:, None],
         TARGET_ACTION: _targets(histories, contract, wish.target_action),
         EXCLUDE: _excluded(histories, contract, wish.exclude),
@@ -168,7 +168,7 @@ class _Taken:
 
 def _newest(histories: Histories, age_s: npt.NDArray[np.float64], length: int) -> _Taken:
     rows = histories.rows
-    key = np.where(np.isnan(age_s), 0.0, -age_s)
+    key = np.where(np.isfinite(age_s), -age_s, 0.0)  # as the model takes them
     events = np.arange(len(rows))
     if ((np.diff(key) < 0) & (np.diff(rows) == 0)).any():
         events = np.lexsort((key, rows))  # stable, and visitors stay where they are
