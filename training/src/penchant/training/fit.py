@@ -242,7 +242,7 @@ def _train(
         "default_root_dir": folder,
     }
     last = folder / CHECKPOINTS / LAST_CHECKPOINT
-    with _quiet_lightning():
+    with quiet_lightning():
         trainer = pl.Trainer(
             **(options | recipe.trainer), callbacks=[checkpoint, stopping, *callbacks]
         )
@@ -253,7 +253,7 @@ def _train(
 
 
 @contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's announcements (devices, tips) and its own deprecations off the terminal."""
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     level = logger.level

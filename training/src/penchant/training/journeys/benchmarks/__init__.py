@@ -1,0 +1,1 @@
+"""Runs against published numbers on public data that may not be shipped with the code."""

@@ -1,0 +1,104 @@
+"""What the runs have in common: fit with a line an epoch, rank the test targets, print, write."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
+
+from penchant.training.journeys.catalogue import Catalogue
+from penchant.training.journeys.fit import FittedJourneys, fit_journeys
+from penchant.training.journeys.journey_module import MONITOR
+from penchant.training.journeys.journey_recipe import JourneyRecipe
+from penchant.training.journeys.journey_split import JourneyParts
+from penchant.training.journeys.journeys import Journeys
+from penchant.training.journeys.ranking import (
+    RankingMetrics,
+    Scorer,
+    rank_targets,
+    ranking_metrics,
+)
+
+
+class EpochLines(Callback):
+    """One line an epoch on standard output, for runs that are left alone for an hour."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the epoch's loss and the newest validation metrics."""
+        names = ("train/loss", MONITOR, "validation/hr_10")
+        known = {name: trainer.callback_metrics.get(name) for name in names}
+        line = " ".join(f"{name} {float(value):.4f}" for name, value in known.items() if value)
+        passed = time.perf_counter() - self._started
+        sys.stdout.write(f"epoch {trainer.current_epoch + 1} {line} {passed:.0f} s\n")
+        sys.stdout.flush()
+
+
+def fit_and_rank(
+    journeys: Journeys,
+    catalogue: Catalogue,
+    parts: JourneyParts,
+    recipe: JourneyRecipe,
+    folder: Path,
+    *,
+    resume: bool,
+) -> tuple[FittedJourneys, RankingMetrics]:
+    """Fit the recipe and rank every test target."""
+    fitted = fit_journeys(
+        journeys, catalogue, parts, recipe, folder, resume=resume, callbacks=[EpochLines()]
+    )
+
+    def score(visitor: Any, position: Any) -> Any:
+        return fitted.scores(journeys, visitor, position)
+
+    return fitted, rank(score, journeys, parts, recipe)
+
+
+def rank(
+    score: Scorer, journeys: Journeys, parts: JourneyParts, recipe: JourneyRecipe
+) -> RankingMetrics:
+    """Metrics of a model on the test targets."""
+    found = rank_targets(score, journeys, parts.test, repeats=recipe.split.repeats)
+    return ranking_metrics(found.rank, parts.test.visitor)
+
+
+def write_result(
+    name: str,
+    recipe: JourneyRecipe,
+    parts: JourneyParts,
+    rows: Mapping[str, RankingMetrics],
+    folder: Path,
+    **more: Any,
+) -> None:
+    """Print a table and write `result.json` beside the checkpoints."""
+    table = Table(title=name, caption=f"{parts.protocol}; seed {recipe.fit.seed}")
+    for column in ("model", "HR@10", "NDCG@10", "recall@20", "MRR@20", "targets"):
+        table.add_column(column)
+    for model, metrics in rows.items():
+        numbers = (metrics.hr_10, metrics.ndcg_10, metrics.hr_20, metrics.mrr_20)
+        table.add_row(model, *(f"{number:.4f}" for number in numbers), f"{metrics.targets:,}")
+    Console().print(table)
+    result = {
+        "name": name,
+        "protocol": parts.protocol,
+        "seed": recipe.fit.seed,
+        "recipe": asdict(recipe),
+        "threads": torch.get_num_threads(),
+        "models": {model: metrics.as_dict() for model, metrics in rows.items()},
+        **more,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
