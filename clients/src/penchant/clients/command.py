@@ -28,6 +28,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "penchant.training.simulation.simulate:simulate",
         "write a realistic event log of any size, with the truth beside it",
     ),
+    "build examples": (
+        "penchant.training.events.build_examples:build_examples",
+        "write what was known of each visitor of an event log at a moment, and what she did then",
+    ),
     "train propensity": (
         "penchant.training.train:train_propensity",
         "train, calibrate, evaluate and register a propensity model",

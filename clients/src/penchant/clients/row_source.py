@@ -56,6 +56,11 @@ class RowSource:
         """All columns of the file."""
         return tuple(self.schema.names)
 
+    @property
+    def is_csv(self) -> bool:
+        """Whether it is a CSV, of which every column is text."""
+        return _is_csv(self.path)
+
     def fingerprint(self) -> dict[str, Any]:
         """What tells whether the file is still the same: size, time, and its first and last MiB."""
         status = self.path.stat()
@@ -83,6 +88,11 @@ class RowSource:
             skip_rows: leave that many rows out at the start.
         """
         columns = [*dict.fromkeys((*contract.features, *keep))]
+        yield from self.tables(columns, num_rows=num_rows, skip_rows=skip_rows)
+
+    def tables(self, columns: Sequence[str], *, num_rows: int, skip_rows: int = 0) -> Iterator[Any]:
+        """As :meth:`pieces`, of columns by name; those of a CSV are text."""
+        columns = list(columns)
         with _readable(self.path):
             if _is_csv(self.path):
                 batches = self._csv_batches(columns)
@@ -100,7 +110,7 @@ class RowSource:
             rows: Rows = piece
             return rows
         columns = {name: _numbers(piece.column(name)) for name in contract.numeric}
-        columns |= {name: _categories(piece.column(name)) for name in contract.categorical}
+        columns |= {name: csv_categories(piece.column(name)) for name in contract.categorical}
         columns |= {
             each.name: _lists(piece.column(each.name), each) for each in contract.multi_valued
         }
@@ -190,7 +200,8 @@ def _number(cell: Any, raw: Any) -> float | str | None:
         return str(raw)
 
 
-def _categories(column: Any) -> Any:
+def csv_categories(column: Any) -> Any:
+    """Cells of a CSV as categories, by :func:`~penchant.clients.contract.csv_text`."""
     encoded = column.combine_chunks().dictionary_encode()
     texts = pa.array(map(csv_text, encoded.dictionary.to_pylist()), pa.string())
     return texts.take(encoded.indices)
@@ -198,7 +209,7 @@ def _categories(column: Any) -> Any:
 
 def _lists(column: Any, config: MultiValued) -> Any:
     lists = pc.split_pattern(column.combine_chunks(), config.separator)
-    texts = _categories(pc.utf8_trim_whitespace(pa.chunked_array([lists.values])))
+    texts = csv_categories(pc.utf8_trim_whitespace(pa.chunked_array([lists.values])))
     return pa.ListArray.from_arrays(lists.offsets, texts)
 
 

@@ -7,21 +7,12 @@ beside the output until it is whole, and the same command goes on where the last
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
+from penchant.clients.bulk import Bar, answer_pieces, check_output, progress_of
 from penchant.clients.client import AsyncPropensityClient
 from penchant.clients.column_names import check_columns, nearest
 from penchant.clients.contract import Contract
@@ -31,9 +22,6 @@ from penchant.clients.parts import Parts
 from penchant.clients.patience import Patience
 from penchant.clients.row_source import RowSource
 from penchant.clients.scored_table import ScoredTable
-
-AHEAD: Final = 2
-"""Pieces that are scored while another one is read or written."""
 
 
 def score(
@@ -82,7 +70,7 @@ def score(
         raise ValueError(
             f"reasons, batch_rows: expected at least 0 and 1, got {reasons} and {batch_rows}"
         )
-    _check_output(input, output)
+    check_output(input, output)
     source = RowSource.open(input)
     address = url or Home(home).server_address()
     patience = Patience(patience_s, hint=f"run the same command again to go on with {output}")
@@ -92,9 +80,9 @@ def score(
             contract = await patience.until(lambda: _contract(client))
             scored = _scored_table(source, output, contract, keep=keep, num_reasons=reasons)
             origin = _origin(source, scored, batch_rows)
-            with Parts(output, of=origin) as parts, _progress() as progress:
+            with Parts(output, of=origin) as parts, progress_of("rows") as progress:
                 job = _Job(source, parts, client, scored, patience)
-                num_rows = await job.run(batch_rows, _Bar.of(progress, source.num_rows))
+                num_rows = await job.run(batch_rows, Bar.of(progress, "scoring", source.num_rows))
                 await asyncio.to_thread(parts.assemble)
         return num_rows
 
@@ -137,35 +125,19 @@ class _Job:
     scored: ScoredTable
     patience: Patience
 
-    async def run(self, batch_rows: int, bar: _Bar) -> int:
+    async def run(self, batch_rows: int, bar: Bar) -> int:
         """Score what is not done yet; the number of rows in the end."""
-        index, row = self.parts.num_done(), self.parts.num_rows_done()
+        row = self.parts.num_rows_done()
         bar.advance(row)
         pieces = self.source.pieces(
             self.scored.contract, keep=self.scored.keep, num_rows=batch_rows, skip_rows=row
         )
-        under_way: deque[asyncio.Task[Any]] = deque()
-        try:
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-                under_way.append(asyncio.create_task(self._score(piece, row)))
-                row += piece.num_rows
-                if len(under_way) > AHEAD:
-                    index = await self._finish(index, under_way.popleft(), bar)
-            while under_way:
-                index = await self._finish(index, under_way.popleft(), bar)
-        finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
-        if row == 0:
+        numbered = _numbered(pieces, row)
+        await answer_pieces(numbered, lambda piece: self._score(*piece), self.parts, bar)
+        num_rows = self.parts.num_rows_done()
+        if num_rows == 0:
             raise ValueError(f"input: {self.source.path} has no rows; there is nothing to score")
-        return row
-
-    async def _finish(self, index: int, task: asyncio.Task[Any], bar: _Bar) -> int:
-        table = await task
-        await asyncio.to_thread(self.parts.write, index, table)
-        bar.advance(table.num_rows)
-        return index + 1
+        return num_rows
 
     async def _score(self, piece: Any, first_row: int) -> Any:
         try:
@@ -180,37 +152,11 @@ class _Job:
         return await asyncio.to_thread(self.scored.table, piece, scores, first_row)
 
 
-@dataclass(frozen=True)
-class _Bar:
-    progress: Progress
-    task: TaskID
-
-    @classmethod
-    def of(cls, progress: Progress, num_rows: int | None) -> _Bar:
-        return cls(progress, progress.add_task("scoring", total=num_rows))
-
-    def advance(self, num_rows: int) -> None:
-        self.progress.advance(self.task, num_rows)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("rows"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-
-
-def _check_output(input: Path, output: Path) -> None:
-    if output.suffix.lower() not in (".parquet", ".pq", ".csv"):
-        raise ValueError(f"output: expected a .parquet or .csv file, got {output}")
-    if not output.parent.is_dir():
-        raise ValueError(f"output: there is no folder {output.parent}; make it first")
-    if input.resolve() == output.resolve():
-        raise ValueError(f"output: is the input {input} itself; name another file")
+def _numbered(pieces: Iterator[Any], row: int) -> Iterator[tuple[Any, int]]:
+    """Pieces, and the number of their first row."""
+    for piece in pieces:
+        yield piece, row
+        row += piece.num_rows
 
 
 def _kept(keep: str | None, source: RowSource, contract: Contract) -> tuple[str, ...]:
