@@ -239,7 +239,7 @@ def _write_net(path: Path, contract: JourneyContract) -> None:
         graph.input(name, kind, width)
     for name, axis in (("axis_1", 1), ("axis_2", 2)):
         graph.constant(name, np.array([axis]))
-    graph.add("Div", ["age", graph.constant("half_life", -HALF_LIFE_S)], "half_lives")
+    graph.add("Div", ["age", graph.constant("half_life", np.asarray(-HALF_LIFE_S))], "half_lives")
     graph.add("Pow", [graph.constant("two", np.array(2, np.float32)), "half_lives"], "decay")
     _table(graph, "action_weight", ACTION_WEIGHT, "action_code")
     graph.add("Mul", ["action_weight", "decay"], "flat_weight")
@@ -255,7 +255,7 @@ def _write_net(path: Path, contract: JourneyContract) -> None:
 
 
 def _add_top(graph: OnnxGraph, contract: JourneyContract) -> None:
-    graph.constant("masked", MASKED)
+    graph.constant("masked", np.asarray(MASKED))
     graph.constant("codes", np.arange(NUM_CODES, dtype=np.int32))
     graph.constant("reserved", np.array([[NO_CODE, UNKNOWN_CODE]], np.int32))
     _is_among(graph, "exclude_code", "codes", "excluded")
@@ -277,7 +277,9 @@ def _add_top(graph: OnnxGraph, contract: JourneyContract) -> None:
     names = ["top_logit", "top_place"]
     graph.nodes.append(helper.make_node("TopK", ["open_logit", "most_items"], names, axis=1))
     graph.add("GatherElements", ["share", "top_place"], "top_share", axis=1)
-    graph.add("Greater", ["top_logit", graph.constant("half_masked", MASKED / 2)], "is_answer")
+    graph.add(
+        "Greater", ["top_logit", graph.constant("half_masked", np.asarray(MASKED / 2))], "is_answer"
+    )
     graph.add("Cast", ["is_answer"], "answer_int", to=TensorProto.INT32)
     graph.add("Cast", ["is_answer"], "answer_float", to=TensorProto.FLOAT)
     graph.add("Cast", ["top_place"], "top_int", to=TensorProto.INT32)

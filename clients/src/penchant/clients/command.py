@@ -43,6 +43,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
     "publish": ("penchant.serving.publish:publish", "put a registered model where Triton loads it"),
     "serve": ("penchant.serving.serve:serve", "start Triton, watch it and say where it listens"),
     "score": ("penchant.clients.score:score", "score a Parquet file through a running server"),
+    "recommend": (
+        "penchant.clients.recommend:recommend",
+        "say what each visitor of an event log wants next, through a running server",
+    ),
     "perf": ("penchant.perf.measure:perf", "measure the endpoint against its floor and ceiling"),
     "perf top-items": (
         "penchant.perf.top_items:top_items",

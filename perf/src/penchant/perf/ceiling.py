@@ -158,7 +158,7 @@ def _batches(inputs: Tensors, batch_size: int) -> list[Tensors]:
 
 
 def _raw(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return value.astype(np.object_) if value.dtype.kind == "U" else value.astype(np.float32)
+    return value.astype(np.object_) if value.dtype.kind == "U" else value
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The floor: what Triton's Python backend runs in place of a model, published as ``model.py``.
 
-It takes the same tensors as the model and answers zeros of the same shapes, so that its latency is
-what the wire, the server and the backend cost on this machine without any model.
+It takes the same tensors as the model and answers zeros and empty texts of the same shapes, so that
+its latency is what the wire, the server and the backend cost on this machine without any model.
 """
 
 from __future__ import annotations
@@ -30,14 +30,18 @@ class TritonPythonModel:
         ]
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Zeros for every row of every request."""
+        """Nothing but zeros and empty texts for every row of every request."""
         return [self._zeros(request) for request in requests]
 
     def _zeros(self, request: Any) -> Any:
         rows = pb_utils.get_input_tensor_by_name(request, self.first_input).shape()[0]
         return pb_utils.InferenceResponse(
             [
-                pb_utils.Tensor(name, np.zeros([rows, *shape], dtype))
+                pb_utils.Tensor(name, np.full([rows, *shape], _nothing(dtype), dtype))
                 for name, dtype, shape in self.outputs
             ]
         )
+
+
+def _nothing(dtype: Any) -> int | bytes:
+    return b"" if dtype is np.object_ else 0

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
-from tritonclient.utils import serialize_byte_tensor
 
-from penchant.clients.contract import Contract
+from penchant.clients.wire_contract import WireContract
+from penchant.serving.golden import wire_bytes
 
 
 def write_input_data(
-    path: Path, contract: Contract, inputs: Mapping[str, npt.NDArray[Any]]
+    path: Path, contract: WireContract, inputs: Mapping[str, npt.NDArray[Any]]
 ) -> None:
     """Write ``--input-data`` JSON.
 
@@ -43,8 +42,4 @@ def write_input_data(
 
 
 def _b64(value: npt.NDArray[Any], dtype: str) -> str:
-    if dtype == "BYTES":
-        raw = serialize_byte_tensor(value.astype(np.object_)).item()
-    else:
-        raw = value.astype("<f4").tobytes()
-    return base64.b64encode(raw).decode("ascii")
+    return base64.b64encode(wire_bytes(value, dtype)).decode("ascii")

@@ -19,14 +19,16 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
-from penchant.clients.contract import REASON_OUTPUTS, SCORE_OUTPUTS
+from penchant.clients.contract import PROPENSITY
 from penchant.clients.home import Home
+from penchant.clients.wire_contract import WireContract
 from penchant.perf.ceiling import InProcess, measure_ceiling
 from penchant.perf.floor import keep_outputs, wait_without_limit, write_floor
 from penchant.perf.input_data import write_input_data
 from penchant.perf.machine import this_machine
 from penchant.perf.perf_analyzer import Load, PerfAnalyzer, find_perf_analyzer, median_load
 from penchant.perf.report import Comparison, PerfReport
+from penchant.perf.workload import FULL, QUICK, Effort, Workload
 from penchant.serving.health import Watch
 from penchant.serving.model_config import THREADS_PARAMETER
 from penchant.serving.repository import Repository
@@ -40,43 +42,6 @@ QUIET_S: Final = 3600.0
 """The supervisor's canaries stay away for as long as anyone measures."""
 BATCH_CALLERS: Final = (2, 4, 8)
 """Callers that are tried for large requests; the number with the highest throughput is kept."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How long to measure."""
-
-    rounds: int
-    """Times that floor, model and ceiling are measured in turn."""
-    window_ms: int
-    """Length of one of perf_analyzer's three windows."""
-    ceiling_s: float
-    """Length of one in-process run."""
-
-
-FULL: Final = Effort(rounds=3, window_ms=1000, ceiling_s=1.0)
-QUICK: Final = Effort(rounds=1, window_ms=300, ceiling_s=0.2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workload:
-    """One kind of load."""
-
-    callers: int
-    """Requests in flight."""
-    batch_size: int
-    """Rows a request."""
-
-    @property
-    def name(self) -> str:
-        """For the first column of the table."""
-        callers = "1 caller" if self.callers == 1 else f"{self.callers} callers"
-        return f"{callers}, 1 row" if self.batch_size == 1 else f"{callers}, {self.batch_size} rows"
-
-    @property
-    def ceiling_batch_size(self) -> int:
-        """Rows that the server can have in hand for one run of the graph."""
-        return self.callers if self.batch_size == 1 else self.batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +87,7 @@ def perf(
     model: str = "propensity",
     home: Path = Path(".penchant"),
     reasons: bool = False,
+    all_outputs: bool = False,
     quick: bool = False,
 ) -> None:
     """Measure a published model against an empty one on the same server and the graph in process.
@@ -129,16 +95,19 @@ def perf(
     Args:
         model: public name of the model.
         home: the folder that penchant works in.
-        reasons: ask for reason codes too, instead of the scores alone.
+        reasons: ask a propensity model for reason codes too, instead of the scores alone.
+        all_outputs: ask for everything that the model offers, instead of its scores or of the next
+            items alone.
         quick: a look of some seconds, whose numbers are not to be quoted.
 
     Raises:
-        ValueError: the model is not published, or Triton or perf_analyzer is missing.
+        ValueError: the model is not published or gives no reasons, or Triton or perf_analyzer is
+            missing.
     """
-    outputs = SCORE_OUTPUTS + REASON_OUTPUTS if reasons else SCORE_OUTPUTS
+    served = Repository(Home(home).model_repository).served(model)
     report = measure(
-        Repository(Home(home).model_repository).served(model),
-        outputs=outputs,
+        served,
+        outputs=_wanted(served.contract, reasons=reasons, all_outputs=all_outputs),
         effort=QUICK if quick else FULL,
     )
     console = Console()
@@ -149,9 +118,7 @@ def perf(
     console.print(f"Report: {report.save(Home(home).reports)}", soft_wrap=True)
 
 
-def measure(
-    served: ServedModel, *, outputs: tuple[str, ...] = SCORE_OUTPUTS, effort: Effort = FULL
-) -> PerfReport:
+def measure(served: ServedModel, *, outputs: tuple[str, ...], effort: Effort = FULL) -> PerfReport:
     """Measure one published model on a private server.
 
     Args:
@@ -261,6 +228,18 @@ def run_rounds(bench: Bench, progress: Progress) -> list[Comparison]:
         )
         for index, workload in enumerate(workloads)
     ]
+
+
+def _wanted(contract: WireContract, *, reasons: bool, all_outputs: bool) -> tuple[str, ...]:
+    """Outputs that the callers to be measured ask for."""
+    if reasons and contract.kind != PROPENSITY:
+        raise ValueError(
+            f"reasons: expected a propensity model, got {contract.model!r}, a {contract.kind} "
+            "model, which gives none; leave it out, or ask for --all_outputs"
+        )
+    if reasons or all_outputs:
+        return tuple(spec.name for spec in contract.outputs)
+    return contract.score_outputs
 
 
 def _median_ceiling(answers: list[InProcess]) -> InProcess:
