@@ -111,7 +111,9 @@ def raw_visitors(tiny: TinyJourney, num_rows: int, seed: int = 0) -> Tensors:
     )
     exclude[random.random(exclude.shape) < 0.8] = tiny.nothing
     age_s = random.exponential(100_000, shape).astype(np.float32)
-    age_s[random.random(shape) < 0.1] = random.choice(np.float32([np.nan, -5, np.inf, -np.inf]))
+    age_s[random.random(shape) < 0.1] = random.choice(
+        np.array([np.nan, -5, np.inf, -np.inf], np.float32)
+    )
     inputs = {
         "item": item,
         "action": random.integers(-1, len(ACTIONS) + 2, shape).astype(np.int32),
