@@ -13,130 +13,23 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from penchant.clients.command import bind
+from penchant.training.events.examples_config import CUTOFF_COLUMN, ExamplesConfig
 from penchant.training.network_config import NetworkConfig
 from penchant.training.recipe_checks import (
-    DATABASE_FILE_SCHEMES,
-    check_database_url,
     check_least,
     check_model_name,
     check_shares,
     check_trainer,
 )
+from penchant.training.table_config import Columns as Columns
+from penchant.training.table_config import Goal as Goal
+from penchant.training.table_config import MultiValuedColumn as MultiValuedColumn
+from penchant.training.table_config import TableSource as TableSource
 
 SHIPPED: Final = ("online_shoppers", "telco_churn")
 """Recipes that come with penchant, with their data."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableSource:
-    """Where the rows are: a file, or a table of a database that Ibis reads."""
-
-    path: str | None = None
-    """CSV or Parquet file; a relative path is looked for beside the recipe first."""
-    url: str | None = None
-    """Ibis connection URL, as in duckdb://shop.db, sqlite://shop.db, postgres://me:${PASSWORD}@host/shop."""
-    name: str | None = None
-    """Name of the database table or view; only with `url`."""
-
-    def __post_init__(self) -> None:
-        """Refuse anything but a path alone or a URL with a table name."""
-        if (self.path is None) == (self.url is None):
-            raise ValueError(
-                "table: expected either a path (a CSV or Parquet file) or a url with a name, "
-                f"got path {self.path!r} and url {self.url!r}; --table.path null drops a recipe's "
-                "path"
-            )
-        if (self.url is None) != (self.name is None):
-            raise ValueError(
-                "table: url and name belong together (a database and a table in it), "
-                f"got url {self.url!r} and name {self.name!r}"
-            )
-        if self.url is not None:
-            check_database_url(self.url)
-
-    def relative_to(self, folder: Path) -> "TableSource":
-        """The same source, with a file's relative path looked for in `folder` first."""
-        if self.path is not None:
-            return replace(self, path=_beside(folder, self.path))
-        scheme, separator, rest = str(self.url).partition("://")
-        if scheme not in DATABASE_FILE_SCHEMES or not rest:
-            return self
-        return replace(self, url=scheme + separator + _beside(folder, rest))
-
-
-@dataclass(frozen=True, kw_only=True)
-class MultiValuedColumn:
-    """A column that holds several categories a row: a list, or text with a separator."""
-
-    name: str
-    """Column name."""
-    separator: str = "|"
-    """What stands between the categories when the column is text."""
-    max_values: int = 16
-    """Categories read from one row; those after them are left out."""
-
-    def __post_init__(self) -> None:
-        """Refuse a separator that separates nothing and a column without slots."""
-        if not self.separator:
-            raise ValueError(f"columns.multi_valued: {self.name} needs a separator, got ''")
-        check_least("columns.multi_valued.max_values", self.max_values, 1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Which columns of the table are features, and of which kind."""
-
-    numeric: tuple[str, ...] = ()
-    """Columns whose order and distances mean something: counts, amounts, durations."""
-    categorical: tuple[str, ...] = ()
-    """Columns that name one thing out of several: text, codes, truth values."""
-    multi_valued: tuple[MultiValuedColumn, ...] = ()
-    """Columns that hold several categories a row."""
-    ignored: tuple[str, ...] = ()
-    """Columns left out; one that is named here is left out even if it is named above too."""
-
-    def __post_init__(self) -> None:
-        """Refuse a column that is named twice, and a table without features."""
-        names = [*self.numeric, *self.categorical, *(c.name for c in self.multi_valued)]
-        for group in (names, list(self.ignored)):
-            twice = [name for name, count in Counter(group).items() if count > 1]
-            if twice:
-                raise ValueError(
-                    f"columns: {_listed(twice)} named more than once among numeric, categorical "
-                    "and multi_valued; leave each column in one group"
-                )
-        if not set(names) - set(self.ignored):
-            raise ValueError(
-                "columns: expected at least one column in numeric, categorical or multi_valued "
-                "that is not in ignored, got none"
-            )
-
-    def without_ignored(self) -> "Columns":
-        """The same columns, with the ignored ones gone from every group."""
-        ignored = set(self.ignored)
-        return replace(
-            self,
-            numeric=tuple(name for name in self.numeric if name not in ignored),
-            categorical=tuple(name for name in self.categorical if name not in ignored),
-            multi_valued=tuple(c for c in self.multi_valued if c.name not in ignored),
-        )
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names in the order of the contract: numeric, categorical, multi-valued."""
-        return (*self.numeric, *self.categorical, *(c.name for c in self.multi_valued))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """Something a visitor may do, and the column that says whether it was done."""
-
-    name: str
-    """Name of the goal in reports and answers, as in purchase."""
-    column: str
-    """Column that holds it; a missing value means that it was not observed."""
-    positive: str | bool | int | None = None
-    """Value that means 1, every other being 0; when None the column holds 0/1 or true/false."""
+SHIPPED_LOGS: Final = ("online_retail_log",)
+"""Log recipes that come with penchant, with their data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,14 +137,16 @@ class Recipe:
 
     name: str
     """Name under which the model is registered and served: a letter, then letters, digits and _."""
-    table: TableSource
-    """Where the rows are."""
-    columns: Columns
-    """Which columns are features."""
-    goals: tuple[Goal, ...]
-    """What is predicted; one model answers for all of them."""
+    table: TableSource | None = None
+    """Where the rows are; None with `examples`."""
+    examples: ExamplesConfig | None = None
+    """Instead of a table: rows to be made of an event log; their columns and goals are known."""
+    columns: Columns = field(default_factory=Columns)
+    """Which columns are features; with examples only `ignored` is given."""
+    goals: tuple[Goal, ...] = ()
+    """What is predicted; one model answers for all of them. None with `examples`."""
     split: Split = field(default_factory=Split)
-    """How rows are divided."""
+    """How rows are divided; with examples by the time of their cut-offs, or by group."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     """How features are fitted."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -267,6 +162,19 @@ class Recipe:
         """Drop ignored columns; refuse goals that cannot be predicted from the columns."""
         check_model_name(self.name)
         object.__setattr__(self, "columns", self.columns.without_ignored())
+        if (self.table is None) == (self.examples is None):
+            given = "neither" if self.table is None else "both"
+            raise ValueError(
+                "table: expected a table (rows that are there) or examples (rows to be made of an "
+                f"event log), got {given}; give one of them"
+            )
+        if self.examples is not None:
+            self._take_from(self.examples)
+        elif not self.columns.features:
+            raise ValueError(
+                "columns: expected at least one column in numeric, categorical or multi_valued "
+                "that is not in ignored, got none"
+            )
         if not self.goals:
             raise ValueError("goals: expected at least one goal with a name and a column, got none")
         for what in ("name", "column"):
@@ -282,9 +190,34 @@ class Recipe:
             )
         check_trainer(self.trainer)
 
+    def _take_from(self, examples: ExamplesConfig) -> None:
+        """Take goals from the examples, and divide by the time of their cut-offs if by no group."""
+        goals = tuple(Goal(name=goal.name, column=goal.column) for goal in examples.goals)
+        if self.goals not in ((), goals):
+            raise ValueError(
+                "goals: expected none beside examples, which have goals of their own, got "
+                f"{_listed(goal.name for goal in self.goals)}; put them into examples.goals"
+            )
+        object.__setattr__(self, "goals", goals)
+        if self.split.by == "stratified":  # rows of one visitor would be in two parts
+            split = replace(self.split, by="time", column=CUTOFF_COLUMN)
+            object.__setattr__(self, "split", split)
+
+    @property
+    def place(self) -> str:
+        """Where the rows come from, for people."""
+        if self.examples is not None:
+            return f"examples of {self.examples.log}"
+        return str(self.table and (self.table.path or self.table.name))
+
     def relative_to(self, folder: Path) -> "Recipe":
-        """The same recipe, with the table looked for in `folder` first, then where we are."""
-        return replace(self, table=self.table.relative_to(folder))
+        """The same recipe, with its files looked for in `folder` first, then where we are."""
+        table, examples = self.table, self.examples
+        return replace(
+            self,
+            table=table and table.relative_to(folder),
+            examples=examples and examples.relative_to(folder),
+        )
 
     def to_json(self) -> str:
         """The recipe as indented JSON, which :func:`read_recipe` reads back."""
@@ -310,32 +243,30 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_fingerprint(recipe: Recipe) -> str:
-    """SHA-256, in hex, over all a recipe says but the folder its table lies in."""
+    """SHA-256, in hex, over all a recipe says but the folder its table or log lies in."""
     content = asdict(recipe)
-    if recipe.table.path is not None:
+    if recipe.table is not None and recipe.table.path is not None:
         content["table"]["path"] = Path(recipe.table.path).name
+    if recipe.examples is not None:
+        content["examples"]["log"] = Path(recipe.examples.log).name
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def shipped_recipe(name: str) -> Path:
-    """Path of a recipe that comes with penchant: online_shoppers or telco_churn.
+    """Path of a recipe that comes with penchant: online_shoppers, telco_churn, online_retail_log.
 
     Raises:
         ValueError: There is none of that name.
     """
-    if name not in SHIPPED:
-        raise ValueError(f"recipe: expected one of {_listed(SHIPPED)}, got {name!r}")
+    known = (*SHIPPED, *SHIPPED_LOGS)
+    if name not in known:
+        raise ValueError(f"recipe: expected one of {_listed(known)}, got {name!r}")
     return Path(str(files("penchant.training"))) / "recipes" / f"{name}.yaml"
 
 
 def _take_recipe(recipe: Recipe) -> None:
     """Stand in for a verb that takes nothing but a recipe."""
-
-
-def _beside(folder: Path, path: str) -> str:
-    near = folder / Path(path).expanduser()
-    return str(near.resolve()) if near.exists() else str(Path(path).expanduser())
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -117,7 +117,9 @@ def canonical_items(rows: ir.Table, config: ItemsConfig) -> ir.Table:
         category=_text(rows, columns.category),
         brand=_text(rows, columns.brand),
         price=number_column(rows, columns.price, "items.columns.price"),
-        title=_text(rows, columns.title),
+        title=ibis.null("string")
+        if columns.title is None
+        else rows[columns.title].cast("string").strip().nullif(""),
     )
 
 

@@ -176,6 +176,11 @@ def stage_log(recipe: LogRecipe, tables: LogTables, *, now_s: int | None = None)
     if recipe.items is not None and tables.items is not None:
         items, more = unique_keys(canonical_items(tables.items, recipe.items))
         extra += more
+        if recipe.items.categories_from_titles:
+            # Loading scikit-learn takes a second, and most logs have categories.
+            from penchant.training.events.title_categories import with_title_categories
+
+            items = with_title_categories(items, recipe.items.categories_from_titles)
     if recipe.customers is not None and tables.customers is not None:
         customers, more = unique_keys(canonical_customers(tables.customers, recipe.customers))
         extra += more

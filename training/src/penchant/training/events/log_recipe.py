@@ -159,6 +159,18 @@ class ItemsConfig:
     categories_from_titles: int = 0
     """Categories made by clustering titles, for a table without a category column; 0 for none."""
 
+    def __post_init__(self) -> None:
+        """Refuse categories from titles where there are no titles, or categories already."""
+        check_least("items.categories_from_titles", self.categories_from_titles, 0)
+        if self.categories_from_titles and (
+            self.columns.title is None or self.columns.category is not None
+        ):
+            raise ValueError(
+                "items.categories_from_titles: expected items.columns.title and no "
+                f"items.columns.category, got title {self.columns.title!r} and category "
+                f"{self.columns.category!r}; set it to 0 or name the title column alone"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class CustomersConfig:
