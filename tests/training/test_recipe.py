@@ -41,6 +41,7 @@ def make_recipe(
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_recipes_find_their_data(name: str) -> None:
     recipe = read_recipe(shipped_recipe(name))
+    assert recipe.table is not None
     assert recipe.table.path is not None
     assert Path(recipe.table.path).is_file()
 
@@ -87,9 +88,9 @@ def test_the_table_is_looked_for_beside_the_recipe_first(
         (folder / "rows.parquet").touch()
     monkeypatch.chdir(here)
     recipe = make_recipe()
-    assert recipe.relative_to(beside).table.path == str(beside / "rows.parquet")
+    assert recipe.relative_to(beside).place == str(beside / "rows.parquet")
     (beside / "rows.parquet").unlink()
-    assert recipe.relative_to(beside).table.path == "rows.parquet"
+    assert recipe.relative_to(beside).place == "rows.parquet"
 
 
 def test_a_database_file_is_looked_for_beside_the_recipe_too(tmp_path: Path) -> None:
@@ -148,8 +149,11 @@ def test_an_unknown_trainer_argument_is_refused_with_the_nearest() -> None:
             "a named more than once",
         ),
         (lambda: Columns(numeric=("a",), ignored=("b", "b")), "b named more than once"),
-        (lambda: Columns(), "at least one column"),
-        (lambda: Columns(numeric=("a",), ignored=("a",)), "at least one column"),
+        (lambda: make_recipe(columns=Columns()), "at least one column"),
+        (
+            lambda: make_recipe(columns=Columns(numeric=("a",), ignored=("a",))),
+            "at least one column",
+        ),
         (lambda: MultiValuedColumn(name="a", separator=""), "a needs a separator"),
         (lambda: MultiValuedColumn(name="a", max_values=0), "at least 1"),
         (lambda: Split(test=0.5, validation=0.3, calibration=0.2), "must leave rows to train on"),

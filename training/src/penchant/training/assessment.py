@@ -84,7 +84,7 @@ def _provenance(table: Table, parts: Parts, recipe: Recipe) -> dict[str, str]:
     return {
         "Model": recipe.name,
         "Trained": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Data": f"{recipe.table.path or recipe.table.name}"[-80:],
+        "Data": recipe.place[-80:],
         "Data fingerprint": table.fingerprint,
         "Split": f"{split.by}, seed {split.seed}: {len(parts.test)} test rows held out",
         "Seed": str(recipe.fit.seed),

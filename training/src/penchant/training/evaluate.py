@@ -136,6 +136,7 @@ def evaluate(
     console = Console(stderr=True)
     place = Home(home)
     table = read_table(recipe)
+    recipe = table.recipe
     registry = Registry(place, tracking_uri).connect()
     with tracked_run(registry, run_id=None, name=f"evaluate {recipe.name}"):
         log_recipe(recipe, data_fingerprint=table.fingerprint)

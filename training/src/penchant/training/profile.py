@@ -14,7 +14,6 @@ from scipy.stats import rankdata
 
 from penchant.training.columns import CodedColumn
 from penchant.training.recipe import Recipe
-from penchant.training.source import open_source
 from penchant.training.split import split_rows
 from penchant.training.table import Table, read_table
 
@@ -97,7 +96,8 @@ def profile_table(recipe: Recipe) -> TableProfile:
     Raises:
         ValueError: The table cannot be read as the recipe says.
     """
-    source, table = open_source(recipe.table), read_table(recipe)
+    table = read_table(recipe)
+    recipe, source = table.recipe, table.source
     named = {*table.arrow.column_names, *recipe.columns.ignored}
     parts: dict[str, int] = {}
     problem = ""

@@ -159,13 +159,23 @@ def _cut_by_group(
 
 
 def _cut_by_time(key: NDArray[np.int64], rows: Rows, shares: Sequence[float]) -> list[Rows]:
-    """Cut the rows, oldest first, between different times only."""
+    """Cut the rows, oldest first, between different times only.
+
+    A part with a share has one time at least, so far as there are as many times as parts.
+    """
     ordered = rows[np.argsort(key[rows], kind="stable")]
     times = key[ordered]
     wanted = np.minimum(np.rint(_bounds(shares) * len(rows)).astype(np.int64), len(rows) - 1)
     before = np.searchsorted(times, times[wanted], side="left")
     after = np.searchsorted(times, times[wanted], side="right")
-    return np.split(ordered, np.where(wanted - before <= after - wanted, before, after))
+    cuts = np.where(wanted - before <= after - wanted, before, after)
+    begins = np.append(np.unique(times, return_index=True)[1], len(ordered))
+    place = np.searchsorted(begins, cuts)
+    end = len(begins) - 1
+    for part in reversed(range(len(shares))):
+        place[part] = max(min(place[part], end - bool(shares[part])), 0)
+        end = place[part]
+    return np.split(ordered, begins[place])
 
 
 def _bounds(shares: Sequence[float]) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from penchant.training.columns import (
     read_numbers,
     read_times,
 )
+from penchant.training.events.examples import opened_examples
 from penchant.training.recipe import Recipe
 from penchant.training.source import Source, open_source
 
@@ -33,7 +34,9 @@ class Table:
     """N rows of a recipe's columns. A row's number is its place in the source, from 0."""
 
     recipe: Recipe
-    """What the table was read for."""
+    """What the table was read for; with examples, with the columns that they have."""
+    source: Source
+    """Where it was read from; the rows of examples are gone from there."""
     arrow: pa.Table
     """Raw values, with the types of the source: features, goals and the split's column. Categories
     of a CSV are the text that is written there."""
@@ -75,11 +78,19 @@ class Table:
 def read_table(recipe: Recipe) -> Table:
     """Read and check the columns that a recipe names; no other column is read.
 
+    The examples of a recipe that has a log instead of a table are made first.
+
     Raises:
         ValueError: The table does not exist, is empty, lacks a column or holds values that do not
             fit the recipe; the message names the column, what was expected and what to do.
     """
-    source = open_source(recipe.table)
+    if recipe.table is not None:
+        return _read(recipe, open_source(recipe.table))
+    with opened_examples(recipe) as (complete, source):
+        return _read(complete, source)
+
+
+def _read(recipe: Recipe, source: Source) -> Table:
     arrow = read_arrow(recipe, source)
     text_of = csv_text if source.is_csv else canonical_text
     columns, split = recipe.columns, recipe.split
@@ -98,6 +109,7 @@ def read_table(recipe: Recipe) -> Table:
         key = read_key(arrow[split.column], split.column)
     return Table(
         recipe=recipe,
+        source=source,
         arrow=arrow,
         numeric=numeric,
         categorical=categorical,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,15 +18,13 @@ from penchant.training.fit_progress import FitProgress
 from penchant.training.packaging import REPORT, write_package
 from penchant.training.recipe import Recipe, recipe_fingerprint
 from penchant.training.report import write_report
+from penchant.training.run_folder import RunFolder, is_worker
 from penchant.training.split import Parts, split_rows
 from penchant.training.table import Table, read_table
 from penchant.training.tracking import epoch_logger, log_fit, log_recipe, log_report, tracked_run
 
 CHALLENGER: Final = "challenger"
 """Alias that the newest trained version gets; publishing makes a version ``champion``."""
-STATE_FILE: Final = "run.json"
-"""Names the MLflow run while it is unfinished."""
-PACKAGE: Final = "package"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,26 +68,26 @@ def train_propensity(
     console = Console(stderr=True)
     place = Home(home)
     table = read_table(recipe)
+    recipe = table.recipe
     parts = split_rows(table, recipe.split)
-    folder = place.runs / f"{recipe.name}-{recipe_fingerprint(recipe)[:12]}"
-    if _is_worker():
-        fit_propensity(table, parts, recipe, folder, resume=resume)
+    folder = RunFolder(place.runs / f"{recipe.name}-{recipe_fingerprint(recipe)[:12]}")
+    if is_worker():
+        fit_propensity(table, parts, recipe, folder.path, resume=resume)
         raise SystemExit(0)
     registry = Registry(place, tracking_uri).connect()
-    run_id = _interrupted_run(folder, table) if resume else None
+    run_id = folder.interrupted_run(table.fingerprint) if resume else None
     if resume and run_id is None:
         console.print("no interrupted run of this recipe: beginning a new one", markup=False)
-    _make_room(folder, keep_checkpoints=run_id is not None)
+    folder.make_room(keep_checkpoints=run_id is not None)
     with tracked_run(registry, run_id=run_id, name=recipe.name) as run_id:
-        state = {"run_id": run_id, "data_fingerprint": table.fingerprint}
-        (folder / STATE_FILE).write_text(json.dumps(state), encoding="utf-8")
+        folder.begin(run_id, fingerprint=table.fingerprint)
         log_recipe(recipe, data_fingerprint=table.fingerprint)
         with FitProgress(console, title=f"fitting {recipe.name}", monitor=MONITOR) as progress:
             fitted = fit_propensity(
                 table,
                 parts,
                 recipe,
-                folder,
+                folder.path,
                 resume=resume,
                 logger=epoch_logger(registry, run_id=run_id),
                 callbacks=[progress],
@@ -100,17 +95,16 @@ def train_propensity(
         log_fit(fitted)
         with console.status("comparing with baselines, writing the report"):
             evaluation = assess(fitted, table, parts, recipe)
-            report = write_report(evaluation, folder / PACKAGE / REPORT)
+            report = write_report(evaluation, folder.package / REPORT)
             log_report(report.parent, test_metrics(evaluation))
         with console.status("packaging and registering"):
             metrics = network_metrics(evaluation)
             package = write_package(
-                fitted, table, parts.test, recipe, folder / PACKAGE, metrics=metrics
+                fitted, table, parts.test, recipe, folder.package, metrics=metrics
             )
             version = registry.register(package, run_id=run_id)
             registry.set_alias(recipe.name, CHALLENGER, version)
-    (folder / STATE_FILE).unlink()
-    kept = _keep_report(report, place.reports / f"{recipe.name}-{version}.html")
+    kept = folder.finish(report, place.reports / f"{recipe.name}-{version}.html")
     _say(console, evaluation, version=version, report=kept)
     return TrainedModel(
         package=package,
@@ -121,44 +115,6 @@ def train_propensity(
         parts=parts,
         fitted=fitted,
     )
-
-
-def _is_worker() -> bool:
-    """Whether Lightning started this command again, to train on one more device of several.
-
-    Such a process only trains: the first one tracks, packages and registers.
-    """
-    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0"
-
-
-def _interrupted_run(folder: Path, table: Table) -> str | None:
-    """The MLflow run to go on with; None where none of this recipe was interrupted.
-
-    Raises:
-        ValueError: The table is not what that run was fitted on.
-    """
-    path = folder / STATE_FILE
-    if not path.exists():
-        return None
-    state = json.loads(path.read_text(encoding="utf-8"))
-    if state["data_fingerprint"] != table.fingerprint:
-        raise ValueError(
-            "resume: expected the table that the interrupted run was fitted on (fingerprint "
-            f"{state['data_fingerprint'][:12]}), got {table.fingerprint[:12]}: its rows have "
-            "changed; train anew without --resume, or bring the old table back"
-        )
-    return str(state["run_id"])
-
-
-def _make_room(folder: Path, *, keep_checkpoints: bool) -> None:
-    """Make the run's folder; only an interrupted run finds something in it."""
-    shutil.rmtree(folder / PACKAGE if keep_checkpoints else folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def _keep_report(report: Path, destination: Path) -> Path:
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copyfile(report, destination))
 
 
 def _say(console: Console, evaluation: Evaluation, *, version: int, report: Path) -> None:
