@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 import pytorch_lightning as pl
@@ -11,18 +12,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class FitProgress(Callback):
-    """One line that shows the epoch and the best validation loss so far; use it as a context."""
+    """One line that shows the epoch and the best validation result so far; use it as a context."""
 
-    def __init__(self, console: Console, *, title: str, monitor: str) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        title: str,
+        monitor: str,
+        label: str = "logloss",
+        better: Callable[[float, float], float] = min,
+    ) -> None:
         """Draw nothing yet.
 
         Args:
             console: Where the line is drawn.
             title: What is being fitted.
-            monitor: Name of the logged loss that early stopping watches.
+            monitor: Name of the logged number that early stopping watches.
+            label: What readers call that number.
+            better: min or max: which of two numbers is the better one.
         """
-        self._monitor = monitor
-        self._best = float("inf")
+        self._monitor, self._label, self._better = monitor, label, better
+        self._best: float | None = None
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -53,10 +64,11 @@ class FitProgress(Callback):
         self._progress.update(self._task, total=trainer.max_epochs, completed=trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the epoch just finished, validation included, and the best loss."""
-        self._best = min(self._best, float(trainer.callback_metrics[self._monitor]))
+        """Show the epoch just finished, validation included, and the best number."""
+        now = float(trainer.callback_metrics[self._monitor])
+        self._best = now if self._best is None else self._better(self._best, now)
         self._progress.update(
             self._task,
             completed=trainer.current_epoch + 1,
-            loss=f"best validation logloss {self._best:.4f}",
+            loss=f"best validation {self._label} {self._best:.4f}",
         )

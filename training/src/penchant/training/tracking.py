@@ -11,12 +11,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from penchant.clients.contract import PROPENSITY
 from penchant.serving.registry import Registry, unchanged_environment
 from penchant.training.fit import FittedPropensity
 from penchant.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import MLFlowLogger
+
+    from penchant.training.journeys.fit import FittedJourneys
+    from penchant.training.journeys.journey_recipe import JourneyRecipe
 
 LIBRARIES: Final = (
     "penchant",
@@ -79,8 +83,16 @@ def tracked_run(registry: Registry, *, run_id: str | None, name: str) -> Iterato
             yield run.info.run_id
 
 
-def log_recipe(recipe: Recipe, *, data_fingerprint: str) -> None:
-    """Log the recipe as parameters and as a file, with where data and code came from."""
+def log_recipe(
+    recipe: Recipe | JourneyRecipe, *, data_fingerprint: str, kind: str = PROPENSITY
+) -> None:
+    """Log the recipe as parameters and as a file, with where data and code came from.
+
+    Args:
+        recipe: What is trained.
+        data_fingerprint: Digest of the data it is trained on.
+        kind: Kind of model.
+    """
     import mlflow
 
     values = _flatten(asdict(recipe))
@@ -89,7 +101,7 @@ def log_recipe(recipe: Recipe, *, data_fingerprint: str) -> None:
     revision = code_revision()
     mlflow.set_tags(
         {
-            "penchant.kind": "propensity",
+            "penchant.kind": kind,
             "penchant.model": recipe.name,
             "penchant.data_fingerprint": data_fingerprint,
             "penchant.code_revision": revision,
@@ -107,7 +119,7 @@ def epoch_logger(registry: Registry, *, run_id: str) -> MLFlowLogger:
     return MLFlowLogger(tracking_uri=registry.tracking_uri, run_id=run_id)
 
 
-def log_fit(fitted: FittedPropensity) -> None:
+def log_fit(fitted: FittedPropensity | FittedJourneys) -> None:
     """Log how long the fit took."""
     import mlflow
 
