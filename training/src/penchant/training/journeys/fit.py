@@ -148,9 +148,7 @@ def new_net(
 class JourneyDataModule(pl.LightningDataModule):
     """Batches of the training events, cut anew each epoch, and histories to validate with."""
 
-    def __init__(
-        self, batches: JourneyBatches, validation: Targets, recipe: JourneyRecipe
-    ) -> None:
+    def __init__(self, batches: JourneyBatches, validation: Targets, recipe: JourneyRecipe) -> None:
         """Take what is to be batched.
 
         Args:

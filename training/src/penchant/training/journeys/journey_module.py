@@ -144,9 +144,9 @@ class JourneyModule(pl.LightningModule):
         target = batch.next_item.flatten()[slot].to(torch.int64)
         return query, target, self.action_weight[action.to(torch.int64)]
 
-    def on_train_epoch_start(self) -> None:
-        """Let chance depend on seed and epoch alone: a resumed fit goes on as if never stopped."""
-        seed = np.random.SeedSequence((self.config.seed, self.current_epoch, self.global_rank))
+    def on_train_batch_start(self, *_: object) -> None:
+        """Let chance depend on seed and step alone: a resumed fit goes on as if never stopped."""
+        seed = np.random.SeedSequence((self.config.seed, self.global_step, self.global_rank))
         torch.manual_seed(int(seed.generate_state(1)[0]))
 
     @torch.no_grad()
@@ -167,11 +167,11 @@ class JourneyModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation; what validation scores is one table of item vectors."""
         self._ranks.clear()
-        self._served = self.averaged.folded()
+        self._served = (self.averaged.folded(),)  # in a tuple, so that no checkpoint holds it
 
     def validation_step(self, batch: HistoryBatch, _: int) -> None:
         """Rank each target among all items that may be answered."""
-        logits = target_logits(self._served, batch).float().cpu().numpy()
+        logits = target_logits(self._served[0], batch).float().cpu().numpy()
         self._ranks.append(rank_chunk(logits, batch.target.cpu().numpy(), *batch.met))
 
     def on_validation_epoch_end(self) -> None:

@@ -25,7 +25,15 @@ RECIPE = JourneyRecipe(
     name="movielens_1m",
     log="movielens_1m.yaml",
     split=JourneySplit(by="leave_one_out", repeats=False),
-    network=JourneyNetworkConfig(window=200, profile=0, width=64, num_blocks=2, dropout=0.2),
+    network=JourneyNetworkConfig(
+        window=200,
+        profile=0,
+        width=64,
+        num_blocks=2,
+        dropout=0.2,
+        similarity="cosine",
+        temperature=0.07,
+    ),
     fit=JourneyFitConfig(
         batch_size=128, max_epochs=100, patience=10, loss="full", learning_rate=1e-3
     ),
