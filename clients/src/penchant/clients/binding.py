@@ -7,9 +7,10 @@ import dataclasses
 import re
 import typing
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penchant.clients.recipe_keys import check_config, config_files
+from penchant.clients.recipe_keys import check_config, config_files, top_level_keys
 from penchant.clients.spelling import nearest_word
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def bind(
     A parameter named ``recipe`` whose type is a dataclass is flattened: its fields are options of
     their own (``--fit.seed 1``) and the top-level keys of the YAML file given as ``--config``;
     later options win over the file. If the dataclass has ``relative_to(folder)``, it is applied
-    with the folder of the file, so that paths in a recipe are relative to the recipe.
+    with the folder of the file, so that paths in a recipe are relative to the recipe. Where the
+    type is one of several dataclasses, it is the one that has most of the file's keys.
 
     Args:
         function: what is to be called; its signature and docstring give options, types and help.
@@ -38,10 +40,11 @@ def bind(
         ValueError: an option, a key of the file or a value is not what ``function`` takes.
         SystemExit: help was asked for, and printed.
     """
-    recipe_type = _recipe_type(function)
-    configs = config_files(argv) if recipe_type else []
+    kinds = _recipe_types(function)
+    configs = config_files(argv) if kinds else []
+    recipe_type = _best_kind(kinds, configs, argv)
     for config in configs:
-        check_config(config, function)
+        check_config(config, function, recipe_type)
     parser = _build_parser(function, recipe_type, prog=prog)
     try:
         namespace = parser.parse_args(_normalize(argv, _options(parser)))
@@ -58,9 +61,27 @@ def bind(
     return {"recipe": recipe, **vars(values)}
 
 
-def _recipe_type(function: Callable[..., Any]) -> type[Any] | None:
-    kind = typing.get_type_hints(function).get("recipe")
-    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+def _recipe_types(function: Callable[..., Any]) -> list[type[Any]]:
+    """The dataclass a parameter named recipe is of, or the several it may be of."""
+    hint = typing.get_type_hints(function).get("recipe")
+    kinds = typing.get_args(hint) or (hint,)
+    return [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
+
+
+def _best_kind(
+    kinds: Sequence[type[Any]], configs: Iterable[Path], argv: Sequence[str]
+) -> type[Any] | None:
+    """The dataclass with most of the keys of the files and options; the first where two have."""
+    if len(kinds) < 2:
+        return kinds[0] if kinds else None
+    keys = [key for config in configs for key in top_level_keys(config)]
+    words = [re.split(r"[.=]", word.removeprefix("--"))[0] for word in argv if word[:2] == "--"]
+    keys += [word.replace("-", "_") for word in words]
+
+    def score(kind: type[Any]) -> int:
+        return len({field.name for field in dataclasses.fields(kind)}.intersection(keys))
+
+    return max(kinds, key=score)
 
 
 def _build_parser(

@@ -27,8 +27,26 @@ def config_files(argv: Sequence[str]) -> list[Path]:
     return list(known.config)
 
 
-def check_config(path: Path, function: Callable[..., Any]) -> None:
+def top_level_keys(path: Path) -> list[str]:
+    """The keys of a recipe file; none where it cannot be read, which `check_config` says."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return []
+    return [str(key) for key in content] if isinstance(content, dict) else []
+
+
+def check_config(
+    path: Path, function: Callable[..., Any], recipe_type: type[Any] | None = None
+) -> None:
     """Refuse a file that cannot be read or has a key that nothing takes.
+
+    Args:
+        path: The file.
+        function: What takes its keys.
+        recipe_type: Dataclass of the function's parameter `recipe`; its type hint when None.
 
     Raises:
         ValueError: naming the file, the key and the nearest that exists.
@@ -45,7 +63,7 @@ def check_config(path: Path, function: Callable[..., Any]) -> None:
         raise ValueError(f"{path}: expected keys with values, got {type(content).__name__}")
     hints = typing.get_type_hints(function)
     known = {name: hints[name] for name in hints if name not in ("recipe", "return")}
-    known |= typing.get_type_hints(hints["recipe"])
+    known |= typing.get_type_hints(recipe_type or hints["recipe"])
     _check_keys(content, known, place="", path=path)
 
 

@@ -7,14 +7,20 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
+from penchant.training.events.inspect_log import render_log_profile
+from penchant.training.events.log_profile import profile_log
+from penchant.training.events.log_recipe import LogRecipe
 from penchant.training.profile import ColumnProfile, TableProfile, profile_table
 from penchant.training.recipe import Recipe
 
 _LONGEST_EXAMPLE: Final = 16
 
 
-def inspect_data(recipe: Recipe) -> None:
-    """Show types, missing values, leakage suspects, class balance and parts of a recipe's table.
+def inspect_data(recipe: Recipe | LogRecipe) -> None:
+    """Show what a recipe would read: a table's columns, or an event log's rows and their faults.
+
+    Of a table: types, missing values, leakage suspects, class balance and parts. Of an event log
+    (a recipe with the key events): span, actions, visitors, gaps, what each cleaning rule finds.
 
     Args:
         recipe: What to read.
@@ -22,7 +28,10 @@ def inspect_data(recipe: Recipe) -> None:
     Raises:
         ValueError: The table cannot be read as the recipe says.
     """
-    Console().print(render_profile(profile_table(recipe)))
+    if isinstance(recipe, LogRecipe):
+        Console().print(render_log_profile(profile_log(recipe)))
+    else:
+        Console().print(render_profile(profile_table(recipe)))
 
 
 def render_profile(profile: TableProfile) -> RenderableType:

@@ -50,8 +50,8 @@ class RuleCount:
 
     @property
     def dropped(self) -> int:
-        """Rows it left out."""
-        return self.rows if self.setting == "drop" else 0
+        """Rows it leaves out; what it refuses it would leave out, too, if it were not refused."""
+        return 0 if self.setting == "keep" else self.rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,9 +112,14 @@ def utc_seconds(local: ir.Value, offsets: Offsets) -> ir.Value:
     return (local - _piecewise(local, [offsets[0], *starts])).cast("int64")
 
 
+def local_seconds(time_s: ir.Value, offsets: Offsets) -> ir.Value:
+    """What a clock in the zone showed, as seconds since its own 1970."""
+    return time_s + _piecewise(time_s, offsets)
+
+
 def hour_of_week(time_s: ir.Value, offsets: Offsets) -> ir.Value:
     """Hour 0 to 167 (int32) since Monday 00:00 in the zone."""
-    local = time_s + _piecewise(time_s, offsets)
+    local = local_seconds(time_s, offsets)
     return (((local - _MONDAY_S) % WEEK_S + WEEK_S) % WEEK_S // 3600).cast("int32")
 
 

@@ -82,10 +82,13 @@ class StagedLog:
     extra_keys: int
     """Rows of those two without a key, or with one that another row has."""
 
+    def mapped(self, rows: ir.Table, *, keep: Sequence[str] = ()) -> ir.Table:
+        """The user's events with canonical columns, in the order in which they are."""
+        return canonical_events(rows, self.recipe.events, self.offsets, keep=keep)
+
     def stage(self, rows: ir.Table, *, keep: Sequence[str] = ()) -> ir.Table:
-        """The user's events with canonical columns and those that the cleaning rules need."""
-        events = canonical_events(rows, self.recipe.events, self.offsets, keep=keep)
-        return with_references(events, self.items, self.customers)
+        """The same with what the cleaning rules need of items and customers."""
+        return with_references(self.mapped(rows, keep=keep), self.items, self.customers)
 
     @property
     def faults(self) -> Faults:

@@ -126,9 +126,8 @@ def _at_fault(staged: ir.Table, log: StagedLog, rule: str) -> ir.Table:
 
 
 def _values(row: dict[str, Any]) -> str:
-    shown = {name: value for name, value in row.items() if not name.startswith("_")}
     return ", ".join(
         f"{name}={value if isinstance(value, datetime) else repr(value)}"
-        for name, value in shown.items()
-        if value is not None or name in ("time_s", "visitor_id") or len(shown) == len(row)
+        for name, value in row.items()
+        if not name.startswith("_")
     )
