@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from penchant.clients.contract import BASE, PROPENSITY, REASON, UNKNOWN, Contract
+from penchant.clients.journey_contract import JourneyContract
 from penchant.clients.rows import to_tensors
 from penchant.serving.fuse import fuse
+from penchant.serving.journey_pyfunc import JourneyModel
 from penchant.serving.package import ModelPackage
 from penchant.serving.session import GraphSession
 
@@ -71,6 +73,9 @@ class PropensityModel:
         return pd.concat(chunks)
 
 
-def _load_pyfunc(data_path: str) -> PropensityModel:
+def _load_pyfunc(data_path: str) -> PropensityModel | JourneyModel:
     """MLflow's entry: open the package that lies at ``data_path``."""
-    return PropensityModel(ModelPackage.open(Path(data_path)))
+    package = ModelPackage.open(Path(data_path))
+    if isinstance(package.contract, JourneyContract):
+        return JourneyModel(package)
+    return PropensityModel(package)
