@@ -248,12 +248,9 @@ def _items(values: npt.NDArray[Any], contract: JourneyContract, place: Any) -> n
 def _integer(value: Any) -> int | None:
     if is_missing(value) or value == "":
         return NO_ITEM
-    if isinstance(value, bool | np.bool_):
-        return None
     text = canonical_text(value).strip()
-    if not _INTEGER.fullmatch(text) or not _INT64.min <= int(text) <= _INT64.max:
-        return None
-    return int(text)
+    is_whole = _INTEGER.fullmatch(text) and _INT64.min <= int(text) <= _INT64.max
+    return int(text) if is_whole else None
 
 
 def _excluded(
