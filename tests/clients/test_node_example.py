@@ -1,4 +1,4 @@
-"""A caller without Python: the Node example against a real server."""
+"""Callers without Python: the Node examples against a real server."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.clients.lab import Lab
+from tests.journey_packages import NUMBERS, TEXT, TinyJourney
 
-from penchant.clients import PropensityClient
+from penchant.clients import JourneyClient, PropensityClient
 from penchant.clients.descriptors import write_descriptors
 
 EXAMPLE = Path(__file__).parents[2] / "clients" / "examples" / "node"
@@ -45,14 +47,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_node_gets_the_scores_that_python_gets(example: Path, lab: Lab, tmp_path: Path) -> None:
     descriptors = tmp_path / "grpc_service.desc"
     assert str(descriptors) in write_descriptors(descriptors)
-    done = subprocess.run(
-        ["node", "score.js", lab.url, "lab", str(descriptors), json.dumps(ROWS)],
-        cwd=example,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = _node(example, "score.js", lab.url, "lab", str(descriptors), json.dumps(ROWS))
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     with PropensityClient(lab.url, model="lab", deadline_s=10) as client:
@@ -72,13 +67,82 @@ def test_node_gets_the_scores_that_python_gets(example: Path, lab: Lab, tmp_path
 def test_node_example_says_what_is_wrong(example: Path, lab: Lab, tmp_path: Path) -> None:
     descriptors = tmp_path / "grpc_service.desc"
     write_descriptors(descriptors)
-    done = subprocess.run(
-        ["node", "score.js", lab.url, "no_such_model", str(descriptors), "[{}]"],
+    done = _node(example, "score.js", lab.url, "no_such_model", str(descriptors), "[{}]")
+    assert done.returncode == 1
+    assert "no_such_model" in done.stderr
+
+
+NOW_S = 1_700_000_000
+EVENTS = [
+    {"item": "but-0", "action": "view", "channel": "متجر", "age_s": 86_400},
+    {"item": "kožich-3", "action": "purchase", "channel": "web", "time": NOW_S - 5},
+    {"action": "cart", "age_s": -3},
+    *({"item": f"unheard {at}", "action": "view", "age_s": 1000 - at} for at in range(5)),
+]
+VISITORS: dict[str, list[dict[str, Any]]] = {
+    "tiny_journey": [
+        {"events": EVENTS, "exclude": ["حذاء-2", "حذاء-2", "?"], "target_action": "cart"},
+        {"events": EVENTS[:2], "allow": ["boots", "أحذية"]},
+        {"events": []},
+        {"exclude": TEXT.item_id.tolist()},
+    ],
+    "tiny_numbers": [
+        {"events": [{"item": 5_000_000_003, "action": "view", "age_s": 7}], "exclude": [0, 7]},
+        {"events": [{"item": 4, "action": "purchase", "time": NOW_S}]},
+    ],
+}
+
+
+@pytest.mark.parametrize("tiny", [TEXT, NUMBERS], ids=["text", "numbers"])
+def test_node_gets_the_recommendations_that_python_gets(
+    example: Path, journeys: str, tiny: TinyJourney, tmp_path: Path
+) -> None:
+    model, descriptors = tiny.contract.model, tmp_path / "grpc_service.desc"
+    write_descriptors(descriptors)
+    words = [journeys, model, str(descriptors), json.dumps(VISITORS[model]), "4", str(NOW_S)]
+    done = _node(example, "recommend.js", *words)
+    assert done.returncode == 0, done.stderr
+    with JourneyClient(journeys, model=model, deadline_s=10) as client:
+        expected = client.recommend(VISITORS[model], k=4, now=NOW_S)
+    answers = json.loads(done.stdout)
+    assert len(answers) == len(expected)
+    for answer, one in zip(answers, expected, strict=True):
+        assert [each["item"] for each in answer["items"]] == list(one.items)
+        assert [each["score"] for each in answer["items"]] == pytest.approx(one.scores)
+        for name in ("intents", "channels", "hours"):
+            assert [(each["name"], each["score"]) for each in answer[name]] == [
+                (what, pytest.approx(score)) for what, score in getattr(one, name)
+            ]
+        assert answer["purchase"] == pytest.approx(one.purchase)
+        assert (answer["unknown"], answer["version"]) == (one.unknown, one.version)
+
+
+@pytest.mark.parametrize(
+    ("visitor", "items", "message"),
+    [
+        ({"events": [{"item": "a", "action": "buy"}]}, "4", "the model knows no buy"),
+        ({"events": [{"item": "a"}]}, "4", "every event needs one"),
+        ({"exclude": list(range(13))}, "4", "exclude: at most 12, got 13"),
+        ({}, "0", "items: expected 1 to 5, got 0"),
+    ],
+)
+def test_node_refuses_what_python_refuses(
+    example: Path, journeys: str, visitor: dict[str, Any], items: str, message: str, tmp_path: Path
+) -> None:
+    descriptors = tmp_path / "grpc_service.desc"
+    write_descriptors(descriptors)
+    words = [journeys, "tiny_journey", str(descriptors), json.dumps([visitor]), items]
+    done = _node(example, "recommend.js", *words)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def _node(example: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["node", program, *words],
         cwd=example,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert done.returncode == 1
-    assert "no_such_model" in done.stderr

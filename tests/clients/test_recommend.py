@@ -186,9 +186,7 @@ def test_unknown_names_are_refused_or_left_out(journeys: str, tmp_path: Path) ->
     changed = changed.set_column(0, "visitor_id", visitors)
     source, output = tmp_path / "events.parquet", tmp_path / "out.parquet"
     pq.write_table(changed, source)
-    with pytest.raises(
-        ValueError, match=r"action: column 'action' .* has 'buy'.*--skip_unknown"
-    ):
+    with pytest.raises(ValueError, match=r"action: column 'action' .* has 'buy'.*--skip_unknown"):
         run(journeys, TEXT, source, output)
     told = run(journeys, TEXT, source, output, skip_unknown=True)
     assert "left out: 5 without a visitor, 199 of an action that the model does not know" in told
@@ -296,9 +294,7 @@ def test_input_that_cannot_be(journeys: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"beyond the year 5138.*--time_unit ms"):
         run(journeys, TEXT, source, output, now=None)
     pq.write_table(table.rename_columns({"visitor_id": "count"}), source)
-    with pytest.raises(
-        ValueError, match=r"columns\.visitor: 'count' is also a column that"
-    ):
+    with pytest.raises(ValueError, match=r"columns\.visitor: 'count' is also a column that"):
         run(journeys, TEXT, source, output, columns=EventColumns(visitor="count"))
     pq.write_table(table, source)  # no run has finished a part, so none is in the way
     run(journeys, TEXT, source, output)
