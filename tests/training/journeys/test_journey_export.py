@@ -21,6 +21,8 @@ from tests.training.journeys.served_models import (
     small_served,
 )
 
+from penchant.training.journeys.association_tables import AssociationTables
+from penchant.training.journeys.blend import Blend, BlendModule
 from penchant.training.journeys.journey_export import export_journey_net
 from penchant.training.journeys.served_journey import ServedJourney
 
@@ -42,6 +44,29 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {"channels": False, "categories": False, "clock": False, "profile": 0, "window": 10},
     "cosine": {"similarity": "cosine", "time_bias": False, "channels": False},
 }
+
+
+BLEND = Blend(
+    network=1.0,
+    alpha={"bought_together": 0.5, "viewed_together": 0.4, "popular": 0.3},
+    targets=1,
+    logloss_before=1.0,
+    logloss=1.0,
+    ndcg_before=0.0,
+    ndcg=0.0,
+)
+
+
+def statistics() -> AssociationTables:
+    """Random neighbours of each item, each once."""
+    random = np.random.default_rng(0)
+    code = np.stack([[random.permutation(NUM_CODES)[:5] for _ in range(NUM_CODES)] for _ in "12"])
+    return AssociationTables(
+        names=tuple(BLEND.alpha),
+        code=code.astype(np.int32),
+        weight=random.random(code.shape).astype(np.float32) * (code >= 2),
+        popularity=random.random(NUM_CODES).astype(np.float32),
+    )
 
 
 def exported(served: ServedJourney, folder: Path, **kinds: bool) -> Path:
@@ -66,7 +91,8 @@ def rows_alike(got: dict[str, npt.NDArray[Any]], expected: dict[str, npt.NDArray
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=list(SETTINGS))
 def test_the_graph_answers_as_pytorch_does(settings: dict[str, Any], tmp_path: Path) -> None:
     kinds = kinds_of(settings)
-    served = small_served(small_net(**settings), most_columns=12)
+    blend = BlendModule(BLEND, statistics()) if not settings else None
+    served = small_served(small_net(**settings), blend=blend, most_columns=12)
     path = exported(served, tmp_path, **kinds)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for rows in (1, 7, 64):
@@ -76,6 +102,9 @@ def test_the_graph_answers_as_pytorch_does(settings: dict[str, Any], tmp_path: P
         rows_alike(dict(zip(served.outputs, found, strict=True)), ask(served, inputs))
     graph = onnx.load(path).graph
     assert not REFUSED_BY_TENSORRT & {node.op_type for node in graph.node}
+    scatters = [node for node in graph.node if node.op_type.startswith("Scatter")]
+    reductions = [attribute.s for node in scatters for attribute in node.attribute if attribute.s]
+    assert set(reductions) <= {b"none"}, "TensorRT takes no scatter that adds"
     for tensor in (*graph.input, *graph.output):
         dims = tensor.type.tensor_type.shape.dim
         assert [bool(dim.dim_param) for dim in dims] == [True, *[False] * (len(dims) - 1)]

@@ -1,8 +1,8 @@
 """Association statistics as tables that a graph can read: for each item, the items that go with it.
 
 The score of an item is summed over the newest events of a history, newer ones weighing more: the
-weights that the events' items have for it. In the graph that is a Gather and a ScatterElements that
-adds; NumPy here gives the same numbers.
+weights that the events' items have for it. In the graph that is a Gather and, for each event, a
+ScatterElements; NumPy here gives the same numbers.
 
 Letters: B visitors, L events of a history, N item codes, S statistics, P of them about pairs, T
 neighbours.
@@ -176,10 +176,14 @@ def association_scores(
     events = item.shape[1]
     weigh = torch.from_numpy(_recency(events, decay)).to(weight.device)
     item = item.reshape(-1).long()
-    at = place.index_select(0, item).reshape(-1, events * width)
+    at = place.index_select(0, item).reshape(-1, events, width).long()
     value = weight.index_select(0, item).reshape(-1, events, width) * weigh[:, None]
-    empty = torch.zeros((item_code.shape[0], pairs * codes), device=weight.device)
-    total = empty.scatter_add(1, at.long(), value.reshape(-1, events * width))
+    total = torch.zeros((item_code.shape[0], pairs * codes), device=weight.device)
+    # Event by event, whose neighbours differ from one another, because TensorRT takes no scatter
+    # that adds. Padding of a table writes what is there already.
+    for event in range(events):
+        spot = at[:, event]
+        total = total.scatter(1, spot, total.gather(1, spot) + value[:, event])
     return total.reshape(-1, pairs, codes)
 
 
