@@ -20,13 +20,13 @@ from penchant.training.simulation.orders import Orders, place_orders
 from penchant.training.simulation.planted_errors import FlawedRows, plant_errors
 from penchant.training.simulation.product_words import CATEGORY_NAMES
 from penchant.training.simulation.scene import Scene
-from penchant.training.simulation.segments import CHANNELS
+from penchant.training.simulation.segments import CHANNELS, HOURS
 from penchant.training.simulation.shop import Shop
 from penchant.training.simulation.simulation_config import SimulationConfig
 from penchant.training.simulation.visitors import customer_rows, make_visitors, visitor_truth
 from penchant.training.simulation.visits import make_visits
 
-CHUNK_VISITORS: Final = 4_096
+CHUNK_VISITORS: Final = 2_048
 """Visitors of a chunk; also of a row group, so that a reader finds a visitor in one of them."""
 
 
@@ -95,18 +95,16 @@ def _event_table(flawed: FlawedRows, scene: Scene) -> pa.Table:
 def _session_truth(scene: Scene, rows: EventRows, browsing: Browsing, orders: Orders) -> pa.Table:
     """Each session and message, with what was drawn for it."""
     visits = scene.visits
-    end_s = visits.time_s.copy()
-    inside = rows.visit >= 0
-    np.maximum.at(end_s, rows.visit[inside], rows.time_s[inside])
+    start_s, end_s = _first_and_last_s(rows, len(visits))
     no_session: Flags = ~visits.is_session
     never: Flags = np.zeros(len(visits), dtype=np.bool_)
     return pa.table(
         {
             "visitor_id": scene.visitors.visitor_id[visits.visitor],
-            "start_s": visits.time_s,
+            "start_s": start_s,
             "end_s": end_s,
             "channel": np.array(CHANNELS)[visits.channel],
-            "hour": visits.hour,
+            "hour": (start_s - scene.config.start_s) // 3600 % HOURS,
             "sent": visits.sent,
             "opened": visits.opened,
             "clicked": visits.clicked,
@@ -120,3 +118,13 @@ def _session_truth(scene: Scene, rows: EventRows, browsing: Browsing, orders: Or
             "order_id": order_ids(orders.number, cancelled=never),
         }
     )
+
+
+def _first_and_last_s(rows: EventRows, num_visits: int) -> tuple[Ints, Ints]:
+    """When the first and the last event of each visit happen (T,)."""
+    inside = rows.visit >= 0
+    visit, time_s = rows.visit[inside], rows.time_s[inside]
+    first_s, last_s = np.full(num_visits, np.iinfo(np.int64).max), np.zeros(num_visits, np.int64)
+    np.minimum.at(first_s, visit, time_s)
+    np.maximum.at(last_s, visit, time_s)
+    return first_s, last_s

@@ -40,7 +40,8 @@ class WeightedLists:
 
     def draw(self, of: Ints, rng: np.random.Generator) -> Ints:
         """One value from each of the lists `of` (N,)."""
-        place = np.searchsorted(self.cumulative, of + rng.random(len(of)), side="right")
+        bar = of + rng.random(len(of))
+        place: Ints = np.searchsorted(self.cumulative, bar, side="right")
         # The sum of a list's number and a draw close to 1 may round up into the next list.
         drawn: Ints = self.values[np.minimum(place, self.last[of])]
         return drawn
@@ -56,7 +57,8 @@ def draw_each(weights: Floats, rng: np.random.Generator) -> Ints:
     cumulative = np.cumsum(weights, axis=1)
     bar = rng.random(len(weights)) * cumulative[:, -1]
     passed = (cumulative <= bar[:, None]).sum(axis=1)
-    return np.minimum(passed, weights.shape[1] - 1).astype(np.int64)
+    drawn: Ints = np.minimum(passed, weights.shape[1] - 1)
+    return drawn
 
 
 def happens(chance: Floats | float, count: int, rng: np.random.Generator) -> Flags:

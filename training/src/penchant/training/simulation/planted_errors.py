@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from penchant.training.simulation.draws import Flags, Ints, happens
-from penchant.training.simulation.event_rows import CART, UNKNOWN_ITEM, VIEW, EventRows
+from penchant.training.simulation.event_rows import CART, RETURN, UNKNOWN_ITEM, VIEW, EventRows
 from penchant.training.simulation.simulation_config import ERROR_KINDS, PlantedErrors
 
 NO_ERROR: Final = -1
@@ -56,7 +56,9 @@ def plant_errors(rows: EventRows, errors: PlantedErrors, rng: np.random.Generato
     kind[(rows.action == CART) & (draw < errors.negative_price)] = ERROR_KINDS.index(
         "negative_price"
     )
-    twice = (kind == NO_ERROR) & happens(errors.duplicates, len(rows), rng)
+    twice = (
+        (kind == NO_ERROR) & (rows.action != RETURN) & happens(errors.duplicates, len(rows), rng)
+    )
     place = np.repeat(np.arange(len(rows)), 1 + twice)
     copy = np.diff(place, prepend=-1) == 0
     flawed = FlawedRows(

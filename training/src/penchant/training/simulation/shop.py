@@ -6,6 +6,7 @@ Letters: W weeks, A asking channels, C categories, N items.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -57,7 +58,9 @@ def open_shop(config: SimulationConfig) -> Shop:
         for category in range(len(CATEGORIES))
         for language in range(len(LANGUAGES))
     ]
-    first = np.cumsum([0, *map(len, words)])
+    # Two languages may share a word. Parquet files are the same byte for byte only where the
+    # words of a dictionary differ; arrow writes others from memory it has not cleared.
+    number = {query: place for place, query in enumerate(dict.fromkeys(chain(*words)))}
     return Shop(
         items=items,
         pairs=pairs,
@@ -66,12 +69,15 @@ def open_shop(config: SimulationConfig) -> Shop:
         seasons=seasons,
         plan=plan,
         searches=WeightedLists.of(
-            (place + np.arange(len(each)), np.array([_PLAIN_QUERY, *[1.0] * (len(each) - 1)]))
-            for place, each in zip(first, words, strict=False)
+            (
+                np.array([number[query] for query in each]),
+                np.array([_PLAIN_QUERY, *[1.0] * (len(each) - 1)]),
+            )
+            for each in words
         ),
         names=Names(
             items=items.ids,
             campaigns=campaign_names(plan),
-            queries=tuple(query for each in words for query in each),
+            queries=tuple(number),
         ),
     )

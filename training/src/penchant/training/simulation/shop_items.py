@@ -95,7 +95,7 @@ def make_items(config: SimulationConfig, rng: np.random.Generator) -> ShopItems:
         rank[rows] = rng.permutation(len(rows))
     # The same share of each category is cold: those that would have been the least popular.
     size = np.bincount(category)[category]
-    popularity = np.where(rank < size * (1 - config.cold_items), 1 / (rank + 2), 0.0)
+    popularity = np.where(rank < np.floor(size * (1 - config.cold_items)), 1 / (rank + 2), 0.0)
     colours = rng.integers(0, len(COLOURS), count)
     drawn = zip(*(row.tolist() for row in (category, language, brand, colours)), strict=True)
     return ShopItems(

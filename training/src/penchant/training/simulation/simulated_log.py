@@ -43,6 +43,11 @@ class SimulatedLog:
         """Folder of the truth."""
         return self.folder / "truth"
 
+    def categories(self) -> dict[str, str]:
+        """Item id to category, of the whole catalogue."""
+        items = pq.read_table(self.items, columns=["item_id", "category"])
+        return dict(zip(*(column.to_pylist() for column in items.columns), strict=True))
+
     def sessions(self) -> pa.Table:
         """A row a session or message, by visitor and time.
 

@@ -24,7 +24,7 @@ class PlantedErrors:
     enabled: bool = True
     """false plants none of them, whatever the shares say; the other rows stay the same."""
     duplicates: float = 0.004
-    """Rows of any kind, repeated exactly."""
+    """Rows of any kind but returns, repeated exactly."""
     no_visitor: float = 0.002
     """Views without a visitor."""
     missing_time: float = 0.001

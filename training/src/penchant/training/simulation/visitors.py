@@ -74,7 +74,9 @@ def make_visitors(
     # Half of them were there before the log began.
     first_week = np.maximum(rng.integers(-config.weeks, config.weeks - 3, count), 0)
     stay = 4 + rng.exponential(0.7 * config.weeks, count).astype(np.int64)
-    drawn = 1 + rng.poisson(rng.gamma(0.8, (config.sessions - 1) / 0.8, count) + 1e-9)
+    num_weeks = np.minimum(stay, config.weeks - first_week)
+    weekly = rng.gamma(0.8, (config.sessions - 1) / 0.8, count) / num_weeks.mean()
+    drawn = 1 + rng.poisson(weekly * num_weeks)
     refused, unknown = config.no_consent, config.missing_consent
     consent = rng.choice(3, count, p=[refused, 1 - refused - unknown, unknown])
     appetite = np.array([each.appetite for each in SEGMENTS])
@@ -90,7 +92,7 @@ def make_visitors(
         consent=consent,
         bot=bot,
         first_week=first_week,
-        num_weeks=np.minimum(stay, config.weeks - first_week),
+        num_weeks=num_weeks,
         num_sessions=np.where(bot, 0, np.where(known, drawn, np.minimum(drawn, 3))),
     )
 
