@@ -175,8 +175,8 @@ def _open_database(source: TableSource, connection: Any) -> Source:
 def _attach(path: Path, connection: Any) -> tuple[str, str]:
     """Attach a DuckDB database file, read only and once; its catalogue and default schema."""
     catalogue = f"file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    if catalogue not in connection.list_catalogs():
-        connection.attach(path, name=catalogue, read_only=True)
+    place = str(path).replace("'", "''")
+    connection.raw_sql(f"ATTACH IF NOT EXISTS '{place}' AS {catalogue} (READ_ONLY)")
     return catalogue, "main"
 
 
@@ -192,12 +192,18 @@ def _with_truth_values(table: pa.Table, *, besides: Collection[str]) -> pa.Table
 
 
 @contextmanager
+def quiet_ibis() -> Iterator[None]:
+    """Leave out warnings of how Ibis calls DuckDB and pandas, which no caller of ours can help."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+@contextmanager
 def _explained(field: str, place: str, remedy: str) -> Iterator[None]:
     """Turn whatever a database driver raises into a ValueError that says where and what to do."""
     try:
-        with warnings.catch_warnings():
-            # What Ibis calls DuckDB and pandas by, no caller of ours can help.
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with quiet_ibis():
             yield
     except Exception as error:  # each driver has its own tree, with nothing else in common
         reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -74,7 +74,7 @@ def canonical_events(
     seconds, is_utc = clock_seconds(rows[columns.time], config.time_unit)
     if offsets is not None and is_utc is not True:
         local = utc_seconds(seconds, offsets)
-        seconds = local if is_utc is False else is_utc.ifelse(seconds, local)  # type: ignore[union-attr]
+        seconds = local if is_utc is False else is_utc.ifelse(seconds, local)
     words = {name: _text(rows, getattr(columns, name)) for name in _WORDS}
     price, value, quantity = (
         number_column(rows, getattr(columns, name), f"events.columns.{name}")
@@ -164,7 +164,7 @@ def _whole(rows: ir.Table, number: Any, field: str) -> ir.Value:
             f"{field}: expected text or whole numbers, got {broken['id'][0].as_py()}; an id has no "
             "fraction"
         )
-    return given.floor().cast("int64")  # type: ignore[no-any-return]
+    return given.floor().cast("int64")
 
 
 def number_column(rows: ir.Table, name: str | None, field: str) -> Any:

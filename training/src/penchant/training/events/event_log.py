@@ -35,6 +35,7 @@ from penchant.training.events.clock import Offsets
 from penchant.training.events.log_recipe import LogRecipe
 from penchant.training.events.log_tables import LogTables, open_tables
 from penchant.training.events.refusal import check_keys, check_left, refuse_first
+from penchant.training.source import quiet_ibis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,8 +210,9 @@ def _stored(events: ir.Table) -> ir.Table:
     folder = tempfile.mkdtemp(prefix="penchant-log-")
     weakref.finalize(connection, shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder) / "events.parquet"
-    events.to_parquet(path)
-    return connection.read_parquet(path)  # type: ignore[no-any-return]
+    with quiet_ibis():
+        events.to_parquet(path)
+        return connection.read_parquet(path)
 
 
 def _take_recipe(recipe: LogRecipe) -> None:

@@ -60,8 +60,8 @@ def _sizes(profile: LogProfile) -> Iterator[str]:
     visitors = profile.visitors
     yield (
         f"{_number(visitors, 'visitor')}, {profile.counts.num_kept / visitors:,.1f} events each, "
-        f"at most {profile.most_events:,}; {profile.single:,} ({profile.single / visitors:.1%}) with "
-        "one event only"
+        f"at most {profile.most_events:,}; {profile.single:,} ({profile.single / visitors:.1%}) "
+        "with one event only"
     )
     sizes = [_number(profile.items, "item")]
     if profile.orders:

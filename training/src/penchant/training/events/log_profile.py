@@ -195,7 +195,7 @@ def _problems(log: StagedLog) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def _visitors(events: ir.Table, gap_minutes: float | None) -> dict[str, int | None]:
+def _visitors(events: ir.Table, gap_minutes: float | None) -> dict[str, Any]:
     numbered = with_sessions(events, gap_minutes)
     each = numbered.group_by("visitor_id").aggregate(
         events=numbered.count(), sessions=numbered.session.max() + 1

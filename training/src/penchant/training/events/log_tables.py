@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from penchant.training.events.log_recipe import CustomerColumns, LogRecipe
 from penchant.training.recipe import TableSource
-from penchant.training.source import Source, open_source
+from penchant.training.source import Source, open_source, quiet_ibis
 
 MEMORY_LIMIT: Final = "3GB"
 """Most memory of DuckDB; what needs more goes to disk for the while."""
@@ -108,11 +109,20 @@ def _keys_to_read_as_text(recipe: LogRecipe, sources: dict[str, Source]) -> dict
 def _rows(
     table: str, source: Source, columns: Sequence[str], text: Sequence[str], connection: Any
 ) -> ir.Table:
-    rows = source.as_text(text) if source.as_text and text else source.expression
-    rows = rows.select(*columns)
-    if source.is_csv:
-        return connection.create_table(f"penchant_{table}", rows, temp=True)  # type: ignore[no-any-return]
-    if rows.get_backend() is connection:
+    with quiet_ibis():
+        rows = source.as_text(text) if source.as_text and text else source.expression
+        rows = rows.select(*columns)
+        if rows.get_backend() is not connection:
+            return _copied(table, rows.to_pyarrow_batches(), connection)
+        if source.is_csv:
+            return connection.create_table(f"penchant_{table}", rows, temp=True)
         return rows
-    batches = rows.to_pyarrow_batches()
-    return connection.create_table(f"penchant_{table}", batches, temp=True)  # type: ignore[no-any-return]
+
+
+def _copied(table: str, batches: pa.RecordBatchReader, connection: Any) -> ir.Table:
+    """The rows of another database in a temporary table, batch by batch."""
+    # Ibis would hold all of them in memory first.
+    connection.con.register("penchant_batches", batches)
+    connection.raw_sql(f"CREATE TEMP TABLE penchant_{table} AS SELECT * FROM penchant_batches")
+    connection.con.unregister("penchant_batches")
+    return connection.table(f"penchant_{table}")

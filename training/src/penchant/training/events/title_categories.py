@@ -20,6 +20,8 @@ from threadpoolctl import threadpool_limits
 _NUM_DIRECTIONS: Final = 100
 _COMMONEST: Final = 0.1
 """A word that more of the titles than this share have says nothing of the category."""
+_FEW: Final = 20
+"""A word of so few titles is not too common, however few there are."""
 _NAME_WORDS: Final = 3
 _WORD: Final = r"(?u)\b[^\W\d_]{3,}\b"
 """Three letters or more, of any script: shorter words join others, numbers are sizes."""
@@ -63,7 +65,7 @@ def categorize_titles(titles: Sequence[str], num_categories: int, *, seed: int =
     vectorizer = TfidfVectorizer(
         token_pattern=_WORD,
         min_df=2,
-        max_df=max(2, int(_COMMONEST * len(titles))),
+        max_df=max(_FEW, int(_COMMONEST * len(titles))),
         sublinear_tf=True,
     )
     try:
