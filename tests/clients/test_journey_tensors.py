@@ -145,7 +145,7 @@ def test_a_history_without_times_keeps_its_order() -> None:
 def test_what_is_wanted_for_all_and_for_one() -> None:
     histories = [
         History([], exclude=["a", "b"], allow=["boots"], target_action="cart"),
-        {"events": [], "exclude": ("b", "a", "")},
+        {"events": [], "exclude": np.array(["b", "a", ""])},
         History(),
     ]
     got = tensors(histories, exclude=["c", "a"], target_action="view")

@@ -155,17 +155,23 @@ def gather(histories: AnyHistories) -> Histories:
 
 def _from_objects(histories: Sequence[History]) -> Histories:
     lengths: list[int] = [0]
-    events: list[tuple[Any, ...]] = []
+    events: list[Mapping[str, Any]] = []
     for row, history in enumerate(histories):
         before = len(events)
-        events.extend(_values(row, at, event) for at, event in enumerate(history.events))
+        events.extend(_by_name(row, at, event) for at, event in enumerate(history.events))
         lengths.append(len(events) - before)
-    columns = dict(zip(EVENT_FIELDS, zip(*events, strict=True), strict=True)) if events else {}
+    wishes = {
+        name: [
+            listed(getattr(history, name), f"history {row}, {name}")
+            for row, history in enumerate(histories)
+        ]
+        for name in ("exclude", "allow")
+    }
     return Histories(
         offsets=np.cumsum(lengths),
-        **{name: objects(columns.get(name, ())) for name in EVENT_FIELDS},
-        exclude=[history.exclude for history in histories],
-        allow=[history.allow for history in histories],
+        **{name: objects([event.get(name) for event in events]) for name in EVENT_FIELDS},
+        exclude=wishes["exclude"] if any(wishes["exclude"]) else None,
+        allow=wishes["allow"] if any(wishes["allow"]) else None,
         target_action=[history.target_action for history in histories],
     )
 
@@ -189,18 +195,18 @@ def _history(row: int, raw: Any) -> History:
     )
 
 
-def _values(row: int, at: int, event: Any) -> tuple[Any, ...]:
-    """An event's values in the order of its fields."""
+def _by_name(row: int, at: int, event: Any) -> Mapping[str, Any]:
+    """An event's values by the names of its fields."""
     if isinstance(event, Event):
-        return tuple(getattr(event, name) for name in EVENT_FIELDS)
-    if not isinstance(event, Mapping):
+        return vars(event)
+    if not isinstance(event, dict | Mapping):  # dict first, which is quick to tell
         raise InvalidRows(
             f"history {row}, event {at}: expected a dict or Event(...), got {shown(event)} "
             f"({type(event).__name__})"
         )
     if not event.keys() <= _EVENT_KEYS:
         _check_keys(event, EVENT_FIELDS, f"history {row}, event {at}")
-    return tuple(map(event.get, EVENT_FIELDS))
+    return event
 
 
 _EVENT_KEYS: Final = frozenset(EVENT_FIELDS)

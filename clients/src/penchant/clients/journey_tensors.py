@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, Final
@@ -32,6 +32,7 @@ from penchant.clients.journey_contract import (
     TARGET_ACTION,
     JourneyContract,
 )
+from penchant.clients.slots import Slots
 from penchant.clients.spelling import nearest_word
 from penchant.clients.values import as_float32, objects, shown
 
@@ -93,8 +94,12 @@ def to_tensors(
     age_s = _ages(histories, now_s, zone)
     taken = _newest(histories, age_s, contract.length)
     shape = (len(histories), contract.length)
+
+    def item_place(at: int) -> str:
+        return f"{histories.place(at)}, item"
+
     tensors = {
-        ITEM: taken.padded(_items(histories.item, contract, histories.place), shape),
+        ITEM: taken.padded(_items(histories.item, contract, item_place), shape),
         ACTION: taken.padded(_actions(histories, contract), shape),
         AGE_S: taken.padded(as_float32(age_s), shape),
         HOUR: hours_of_week(now_s, zone)[:, None],
@@ -105,7 +110,7 @@ def to_tensors(
         tensors[CHANNEL] = taken.padded(_channels(histories, contract), shape)
     if contract.num_intents:
         tensors[ALLOW] = _allowed(histories, contract, wish.allow)
-    elif any(True for _ in _joined(histories.allow, wish.allow, len(histories), "allow")):
+    elif list(wish.allow) or any(histories.allow or ()):
         raise InvalidRows(
             f"allow: the items of model {contract.model!r} have no categories; leave it out"
         )
@@ -238,7 +243,7 @@ def _items(values: npt.NDArray[Any], contract: JourneyContract, place: Any) -> n
         number = _integer(value)
         if number is None:
             raise InvalidRows(
-                f"{place(at)}, item: the model's items are integers, got {shown(value)} "
+                f"{place(at)}: the model's items are integers, got {shown(value)} "
                 f"({type(value).__name__})"
             )
         result[at] = number
@@ -256,43 +261,25 @@ def _integer(value: Any) -> int | None:
 def _excluded(
     histories: Histories, contract: JourneyContract, common: Iterable[str | int]
 ) -> npt.NDArray[Any]:
-    none: Any = "" if contract.item_dtype == "BYTES" else NO_ITEM
-    dtype = np.object_ if contract.item_dtype == "BYTES" else np.int64
-    tensor = np.full((len(histories), contract.max_exclude), none, dtype=dtype)
-    for row, values in _joined(histories.exclude, common, len(histories), "exclude"):
-        ids = _items(values, contract, lambda _, row=row: f"history {row}, exclude")
-        _fill(tensor, row, ids, none, "exclude", "items")
-    return tensor
+    is_text = contract.item_dtype == "BYTES"
+    nothing = np.array("", dtype=np.object_) if is_text else np.array(NO_ITEM, dtype=np.int64)
+
+    def convert(values: npt.NDArray[Any], place: str) -> npt.NDArray[Any]:
+        return _items(values, contract, lambda _: place)
+
+    slots = Slots("exclude", "items", contract.max_exclude, nothing, convert)
+    return slots.filled(histories.exclude, common, len(histories))
 
 
 def _allowed(
     histories: Histories, contract: JourneyContract, common: Iterable[str]
 ) -> npt.NDArray[Any]:
-    tensor = np.full((len(histories), contract.max_allow), "", dtype=np.object_)
-    for row, values in _joined(histories.allow, common, len(histories), "allow"):
-        _fill(tensor, row, canonical_texts(values), "", "allow", "categories")
-    return tensor
-
-
-def _joined(
-    own: Sequence[Iterable[Any]] | None, common: Iterable[Any], num_rows: int, name: str
-) -> Iterable[tuple[int, npt.NDArray[np.object_]]]:
-    """Rows that have values, theirs and those of all, and the values."""
-    shared = list(common)
-    for row in range(num_rows):
-        values = [*shared, *own[row]] if own else shared
-        if values:
-            yield row, objects(values)
-
-
-def _fill(
-    tensor: npt.NDArray[Any], row: int, values: npt.NDArray[Any], none: Any, name: str, what: str
-) -> None:
-    distinct = [value for value in dict.fromkeys(values.tolist()) if value != none]
-    most = tensor.shape[1]
-    if len(distinct) > most:
-        raise InvalidRows(
-            f"history {row}, {name}: the model takes at most {most} {what} a visitor, got "
-            f"{len(distinct)}; leave some out, or drop items from its answer"
-        )
-    tensor[row, : len(distinct)] = distinct
+    nothing = np.array("", dtype=np.object_)
+    slots = Slots(
+        "allow",
+        "categories",
+        contract.max_allow,
+        nothing,
+        lambda values, _: canonical_texts(values),
+    )
+    return slots.filled(histories.allow, common, len(histories))

@@ -174,11 +174,16 @@ class _Encoded:
         self._width = math.prod(spec.shape)
         self._tensor = tensor
         self._dtype = _DTYPES.get(spec.dtype)
-        self._elements = encode_texts(tensor) if self._dtype is None else []
+        # One row for all, repeated in place (np.broadcast_to), is encoded once.
+        self._is_repeated = tensor.strides[0] == 0
+        texts = tensor[:1] if self._is_repeated else tensor
+        self._elements = encode_texts(texts) if self._dtype is None else []
 
     def rows(self, start: int, stop: int) -> bytes:
         if self._dtype is not None:
             return self._tensor[start:stop].astype(self._dtype, copy=False).tobytes()
+        if self._is_repeated:
+            return b"".join(self._elements) * (stop - start)
         return b"".join(self._elements[start * self._width : stop * self._width])
 
 
