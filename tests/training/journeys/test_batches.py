@@ -3,6 +3,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import torch
+from tests.training.journeys.small_journeys import journeys_of, random_journeys
 
 from penchant.training.journeys.batches import (
     JourneyBatches,
@@ -12,7 +13,6 @@ from penchant.training.journeys.batches import (
     hours_of_week,
 )
 from penchant.training.journeys.targets import targets_of
-from tests.training.journeys.small_journeys import journeys_of, random_journeys
 
 
 def test_every_event_is_a_target_once_an_epoch() -> None:

@@ -1,9 +1,11 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tests.training.journeys.small_journeys import catalogue_of, journeys_of
 
 from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.fit import FittedJourneys, fit_journeys
@@ -17,7 +19,6 @@ from penchant.training.journeys.journey_recipe import (
 from penchant.training.journeys.journey_split import JourneyParts, split_journeys
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import rank_targets
-from tests.training.journeys.small_journeys import catalogue_of, journeys_of
 
 RECIPE = JourneyRecipe(
     name="small",
@@ -59,7 +60,7 @@ def first_places(fitted: FittedJourneys, journeys: Journeys, parts: JourneyParts
     ids=["full", "cosine", "sampled"],
 )
 def test_it_learns_which_item_follows_which(
-    network: dict[str, str], fit: dict[str, object], tmp_path: Path
+    network: dict[str, Any], fit: dict[str, Any], tmp_path: Path
 ) -> None:
     journeys, catalogue, parts = planted()
     recipe = replace(

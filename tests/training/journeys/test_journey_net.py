@@ -108,10 +108,8 @@ def test_padding_in_front_changes_nothing() -> None:
     for each in inputs[:4]:
         each[:, :-3] = 0
     item, action, channel, age, now_hour = inputs
-    short = net.last(
-        *(torch.cat([each[:, :4], each[:, -3:]], 1) for each in (item, action, channel, age)),
-        now_hour,
-    )
+    kept = [torch.cat([each[:, :4], each[:, -3:]], 1) for each in inputs[:4]]
+    short = net.last(kept[0], kept[1], kept[2], kept[3], now_hour)
     torch.testing.assert_close(
         net.last(item, action, channel, age, now_hour), short, atol=1e-5, rtol=1e-4
     )

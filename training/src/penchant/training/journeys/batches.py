@@ -193,7 +193,7 @@ class JourneyBatches:
         """(E,) whether the event begins a session; without a clock each counts as if it did."""
         if not self.journeys.has_clock:
             return np.ones(self.journeys.num_events, np.bool_)
-        opens = np.diff(self.journeys.session, prepend=-1) != 0
+        opens: npt.NDArray[np.bool_] = np.diff(self.journeys.session, prepend=-1) != 0
         starts = self.journeys.offsets[:-1]
         opens[starts[starts < len(opens)]] = True
         return opens

@@ -6,12 +6,13 @@ Letters: B windows, W slots, T targets, V visitors, N item codes, D width, Z hid
 from __future__ import annotations
 
 import copy
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional
 
@@ -182,7 +183,7 @@ class JourneyModule(pl.LightningModule):
         self.log(MONITOR, gain / count, batch_size=1)
         self.log("validation/hr_10", hit / count, batch_size=1)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW after a warm-up; weights of one axis (biases, norms) are spared from decay."""
         parameters = [p for p in self.net.parameters() if p.requires_grad]
         groups = [

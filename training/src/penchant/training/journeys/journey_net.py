@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -72,17 +72,15 @@ class _BucketLookup(torch.autograd.Function):
     """``table[:, bucket]`` whose gradient is counted instead of scattered, which is serial."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, table: Tensor, bucket: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, bucket: Tensor) -> Tensor:
         ctx.save_for_backward(bucket)
-        ctx.num_buckets = table.shape[1]  # type: ignore[attr-defined]
+        ctx.num_buckets = table.shape[1]
         return table[:, bucket]
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: torch.autograd.function.FunctionCtx, gradient: Tensor
-    ) -> tuple[Tensor, None]:
-        (bucket,) = ctx.saved_tensors  # type: ignore[attr-defined]
-        size: int = ctx.num_buckets  # type: ignore[attr-defined]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (bucket,) = ctx.saved_tensors
+        size: int = ctx.num_buckets
         flat = bucket.flatten()
         rows = [torch.bincount(flat, weights=g.flatten(), minlength=size) for g in gradient]
         return torch.stack(rows).to(gradient.dtype), None
@@ -126,9 +124,10 @@ class AttentionBias(nn.Module):
         bias = by_place * (1.0 - first) + self.prefix.unsqueeze(2) * first + hidden
         if self.time is None or bucket is None:
             return bias
-        by_time = (
-            _BucketLookup.apply(self.time, bucket) if self.training else self.time[:, bucket]
-        )  # (H, B, S, S)
+        if self.training:
+            by_time = _BucketLookup.apply(self.time, bucket)  # type: ignore[no-untyped-call]
+        else:
+            by_time = self.time[:, bucket]  # (H, B, S, S)
         return bias + by_time.transpose(0, 1)
 
 
@@ -215,12 +214,14 @@ class ItemVectors(nn.Module):
         self.category_of_code: Tensor
         self.text_of_code: Tensor
         if sizes.num_category_codes > 2:
-            assert category_of_code is not None and len(category_of_code) == sizes.num_item_codes
+            assert category_of_code is not None
+            assert len(category_of_code) == sizes.num_item_codes
             self.register_buffer("category_of_code", category_of_code.to(torch.int64))
             self.category = nn.Embedding(sizes.num_category_codes, config.width)
             nn.init.normal_(self.category.weight, std=0.02)
         if sizes.text_size:
-            assert text is not None and text.shape == (sizes.num_item_codes, sizes.text_size)
+            assert text is not None
+            assert text.shape == (sizes.num_item_codes, sizes.text_size)
             self.register_buffer("text_of_code", text)
             self.text = nn.Linear(sizes.text_size, config.width, bias=False)
             nn.init.normal_(self.text.weight, std=0.02)
@@ -254,11 +255,10 @@ class EventEmbedding(nn.Module):
             "gap": NUM_BUCKETS + 1 if sizes.has_clock else 0,
             "hour": HOURS + 1 if sizes.has_clock else 0,
         }
-        self.tables = nn.ModuleDict(
-            {name: nn.Embedding(count, width) for name, count in counts.items() if count}
-        )
-        for table in self.tables.values():
+        tables = {name: nn.Embedding(count, width) for name, count in counts.items() if count}
+        for table in tables.values():
             nn.init.normal_(table.weight, std=0.02)
+        self.tables = nn.ModuleDict(tables)
 
     def forward(
         self, action: Tensor, channel: Tensor | None, age: Tensor, now_hour: Tensor
@@ -408,7 +408,7 @@ class JourneyNet(nn.Module):
         for number, block in enumerate(self.blocks, 1):
             last = newest and number == len(self.blocks)
             tokens = block(tokens, hidden, bucket, newest=last)
-        state = self.norm(tokens[:, -1] if newest else tokens[:, 1:])
+        state: Tensor = self.norm(tokens[:, -1] if newest else tokens[:, 1:])
         if self.habit is None:
             return state
         hour = event_hour(age, now_hour)
@@ -469,7 +469,7 @@ class JourneyNet(nn.Module):
         Returns:
             (..., D); with cosine similarity of length 1 / temperature.
         """
-        wanted = hidden[..., : self.config.width] + self.target(target_code)
+        wanted: Tensor = hidden[..., : self.config.width] + self.target(target_code)
         if self.config.similarity == "dot":
             return wanted
         return functional.normalize(wanted, dim=-1, eps=1e-6) / self.config.temperature

@@ -52,11 +52,7 @@ class _FullSoftmax(torch.autograd.Function):
 
 
 class _SampledSoftmax(torch.autograd.Function):
-    """Weighted sum of cross-entropies of a target among candidates that all targets share.
-
-    With z the log sum over candidates and t the target's logit, the target's share is
-    sigmoid(t - z), and a candidate's is its share among candidates times sigmoid(z - t).
-    """
+    """Weighted sum of cross-entropies of a target among candidates that all targets share."""
 
     @staticmethod
     def forward(
@@ -68,26 +64,31 @@ class _SampledSoftmax(torch.autograd.Function):
         hit: Tensor,
         weight: Tensor,
     ) -> Tensor:
-        query_gradient, own_gradient = torch.empty_like(query), torch.empty_like(own)
-        table_gradient = torch.zeros_like(table)
-        loss = query.new_zeros(())
-        size = max(1, PIECE_CELLS // len(table))
+        query_gradient, table_gradient = torch.empty_like(query), torch.zeros_like(table)
+        right = query.new_empty(len(query))  # share of the target
+        num = len(table)
+        size = max(1, PIECE_CELLS // num)
         transposed = table.t()
+        logits = query.new_empty(min(size, len(query)), num + 1)
+        share = torch.empty_like(logits)
+        found = hit >= 0
         for start in range(0, len(query), size):
             rows = slice(start, start + size)
-            logits = torch.addmm(bias, query[rows], transposed)  # (C, M)
-            found = (hit[rows] >= 0).nonzero().squeeze(1)
-            logits[found, hit[rows][found]] = -torch.inf
-            total = torch.logsumexp(logits, 1)
-            behind = total - (query[rows] * own[rows]).sum(1)  # (C,)
-            loss += (torch.nn.functional.softplus(behind) * weight[rows]).sum()
-            share = torch.exp_(logits.sub_(total.clamp(min=-1e30).unsqueeze(1)))
-            scale = (torch.sigmoid(behind) * weight[rows]).unsqueeze(1)
-            torch.mm(share, table, out=query_gradient[rows])
-            query_gradient[rows].sub_(own[rows]).mul_(scale)
-            scaled = query[rows] * scale
-            torch.neg(scaled, out=own_gradient[rows])
-            table_gradient.addmm_(share.t(), scaled)
+            some = len(query[rows])
+            torch.addmm(bias, query[rows], transposed, out=logits[:some, :num])
+            torch.sum(query[rows] * own[rows], 1, out=logits[:some, num])
+            row = found[rows].nonzero().squeeze(1)
+            logits[row, hit[rows][row]] = -torch.inf
+            torch.softmax(logits[:some], 1, out=share[:some])  # (C, M + 1), the target last
+            others = share[:some, :num]
+            right[rows] = share[:some, num]
+            scale = weight[rows].unsqueeze(1)
+            torch.mm(others, table, out=query_gradient[rows])
+            query_gradient[rows].addcmul_(own[rows], (1.0 - right[rows]).unsqueeze(1), value=-1.0)
+            query_gradient[rows].mul_(scale)
+            table_gradient.addmm_(others.t(), query[rows] * scale)
+        own_gradient = query * ((right - 1.0) * weight).unsqueeze(1)
+        loss = -(right.clamp(min=SMALLEST).log() * weight).sum()
         ctx.save_for_backward(query_gradient, table_gradient, own_gradient)
         return loss
 
@@ -106,7 +107,7 @@ def full_softmax_loss(query: Tensor, table: Tensor, target: Tensor, weight: Tens
         target: INT64 (T,) rows of the table.
         weight: (T,) non-negative.
     """
-    loss: Tensor = _FullSoftmax.apply(query, table, target, weight)
+    loss: Tensor = _FullSoftmax.apply(query, table, target, weight)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -135,7 +136,8 @@ def sampled_softmax_loss(
     """
     place = torch.searchsorted(candidate, target).clamp(max=len(candidate) - 1)
     hit = torch.where(candidate[place] == target, place, -1)
-    loss: Tensor = _SampledSoftmax.apply(query, table, own, bias, hit, weight)
+    tensors = (query, table, own, bias, hit, weight)
+    loss: Tensor = _SampledSoftmax.apply(*tensors)  # type: ignore[no-untyped-call]
     return loss
 
 

@@ -1,4 +1,6 @@
-"""MovieLens-1M, leave one out, in order only: `python -m penchant.training.journeys.benchmarks.movielens`.
+"""MovieLens-1M, leave one out, in order only.
+
+Run it with `python -m penchant.training.journeys.benchmarks.movielens`.
 
 Published on these 1,000,209 events and 3,706 items with seen items left out: eSASRec .1772 NDCG@10
 and .3133 HR@10 (2025, arXiv 2508.06450), SASRec with 256 sampled negatives .1684 and .2929.
