@@ -23,6 +23,7 @@ from penchant.training.events.sessions import EVENT_ORDER
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
 from penchant.training.journeys.growing_column import GrowingColumn
 from penchant.training.journeys.journeys import LISTS, Journeys
+from penchant.training.journeys.ties import draw_order_of_ties
 from penchant.training.journeys.title_categories import categories_from_titles
 
 BATCH_ROWS: Final = 500_000
@@ -49,7 +50,8 @@ def build_journeys(
 
     Returns:
         The journeys, memory-mapped, visitors in the order of their ids and the events of each by
-        time, then action, item and order; and the catalogue.
+        time, then action, and those of one moment and action in an order that is drawn; and the
+        catalogue.
 
     Raises:
         ValueError: There is no event, or there are more actions or channels than codes.
@@ -71,6 +73,8 @@ def build_journeys(
             writer.write(batch)
     catalogue.save(folder)
     writer.finish(timezone=log.recipe.events.timezone, has_clock=log.has_clock)
+    if log.has_clock:
+        draw_order_of_ties(folder)
     return Journeys.open(folder), catalogue
 
 
