@@ -61,8 +61,7 @@ def drift_cases(
     Args:
         log: A simulated log.
         num_cases: Most cases; fewer come where the log has fewer. No visitor gives two.
-        since_s: Earliest beginning of the session, in seconds since 1970, as where a test part
-            begins.
+        since_s: Earliest beginning of the session, in seconds since 1970.
         num_views: Views of the session that are known.
         seed: Decides which cases are taken.
 
