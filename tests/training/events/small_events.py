@@ -47,7 +47,9 @@ def random_events(num_events: int = 600, *, seed: int = 0, days: int = 60) -> pa
                 "item_id": item,
                 "channel": _maybe(random, random.choice(["web", "store", "czat"])),
                 "value": _maybe(random, round(float(random.uniform(1, 50)), 2)) if bought else None,
-                "order_id": f"o{visitor}-{time_s // 7200}" if bought and visitor % 2 else None,
+                "order_id": f"o{visitor}-{time_s // (2 * DAY_S)}"
+                if bought and visitor % 2
+                else None,
                 "hour": _maybe(random, time_s // 3600 % 168),
                 "session": (time_s - START_S) // (DAY_S // 2),
                 "category": None if item is None or item == 8 else f"kategorie {item % 3}",

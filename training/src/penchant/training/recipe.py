@@ -26,7 +26,7 @@ from penchant.training.table_config import Goal as Goal
 from penchant.training.table_config import MultiValuedColumn as MultiValuedColumn
 from penchant.training.table_config import TableSource as TableSource
 
-SHIPPED: Final = ("online_shoppers", "telco_churn")
+SHIPPED: Final = ("online_shoppers", "telco_churn", "online_retail_repeat")
 """Recipes that come with penchant, with their data."""
 SHIPPED_LOGS: Final = ("online_retail_log",)
 """Log recipes that come with penchant, with their data."""

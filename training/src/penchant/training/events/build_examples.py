@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from penchant.training.events.examples import (
-    cutoff_moments,
-    example_maker,
-    moment_s,
-    write_examples,
-)
+from penchant.training.events.example_maker import example_maker
+from penchant.training.events.examples import cutoff_moments, moment_s, write_examples
 from penchant.training.recipe import Recipe
 
 

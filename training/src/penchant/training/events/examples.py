@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -20,128 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from penchant.training.events.clock import check_zone
-from penchant.training.events.event_log import EventLog, open_event_log, read_log_recipe
-from penchant.training.events.examples_config import CUTOFF_COLUMN, DAY_S, ExamplesConfig
-from penchant.training.events.goal_labels import with_goal_labels
-from penchant.training.events.history_features import (
-    CUTOFF,
-    VISITOR,
-    HistoryConfig,
-    history_features,
-)
-from penchant.training.events.sessions import with_sessions
-from penchant.training.recipe import Columns, Recipe, TableSource
-from penchant.training.recipe_checks import nearest
+from penchant.training.events.example_maker import ExampleMaker, example_maker
+from penchant.training.events.examples_config import CUTOFF_COLUMN, DAY_S
+from penchant.training.events.history_features import CUTOFF, VISITOR
+from penchant.training.recipe import Recipe, TableSource
 from penchant.training.source import Source, open_source
 
-MOST_ACTIONS: Final = 50
-"""Most actions that get columns of their own without being named."""
+_PIECE_ROWS: Final = 100_000
 _PARTS: Final = ("train", "validation", "calibration", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExampleMaker:
-    """A log, and what is to be made of it."""
-
-    log: EventLog
-    """The cleaned log."""
-    config: ExamplesConfig
-    """What the recipe says."""
-    history: HistoryConfig
-    """Features, as far as the log has what they are made of."""
-    first_s: int
-    """Time of the log's first event."""
-    end_s: int
-    """Time of its last event, up to which horizons can be over."""
-
-    @property
-    def columns(self) -> Columns:
-        """The feature columns of the rows, by kind."""
-        customers = self.log.recipe.customers
-        own = customers.columns if customers is not None else None
-        wanted = self.config.customer_columns
-        return Columns(
-            numeric=(*self.history.numeric, *(n for n in wanted if own and n in own.numeric)),
-            categorical=(
-                *self.history.categorical,
-                *(name for name in wanted if own and name in own.categorical),
-            ),
-        )
-
-    def rows(self, cutoff_s: int) -> ir.Table:
-        """Rows of one cut-off, by visitor: key, features, labels."""
-        events = self._events()
-        rows = history_features(events, [cutoff_s], self.history)
-        rows = self._population(rows, cutoff_s)
-        if self.config.customer_columns and self.log.customers is not None:
-            customers = self.log.customers.select(VISITOR, *self.config.customer_columns)
-            rows = rows.left_join(customers, VISITOR).drop(f"{VISITOR}_right")
-        rows = with_goal_labels(rows, events, cutoff_s, self.config.goals, end_s=self.end_s)
-        return rows.order_by(VISITOR)
-
-    def is_labelled(self, cutoff_s: int) -> bool:
-        """Whether the horizon of at least one goal is over."""
-        return any(cutoff_s + goal.horizon_s <= self.end_s for goal in self.config.goals)
-
-    def _events(self) -> ir.Table:
-        events = self.log.events
-        if self.log.recipe.events.columns.order_id is None:
-            events = with_sessions(events, self.log.session_gap_minutes)
-        if self.history.with_categories and self.log.items is not None:
-            items = self.log.items.select("item_id", "category")
-            events = events.left_join(items, "item_id").drop("item_id_right")
-        return events
-
-    def _population(self, rows: ir.Table, cutoff_s: int) -> ir.Table:
-        if self.config.having_done:
-            events = self.log.events
-            done = events.filter(
-                events.time_s < cutoff_s, events.action.isin(self.config.having_done)
-            )
-            rows = rows.semi_join(done, VISITOR)
-        if self.config.active_within_days is not None:
-            rows = rows.filter(rows.days_since_last_event <= self.config.active_within_days)
-        return rows
-
-
-def example_maker(config: ExamplesConfig) -> ExampleMaker:
-    """Open the log of a recipe and see what it has.
-
-    Raises:
-        ValueError: The log cannot be read, has no clock, or lacks an action or a column that the
-            recipe names.
-    """
-    log = open_event_log(read_log_recipe(config.log))
-    if not log.has_clock:
-        raise ValueError(
-            f"examples.log: {config.log} has an order of events but no clock "
-            "(events.time_unit: order), and windows and horizons are days; give a log with times"
-        )
-    events = log.events
-    counted = events.group_by("action").aggregate(
-        n=events.count(), first_s=events.time_s.min(), last_s=events.time_s.max()
-    )
-    found = counted.to_pyarrow().to_pydict()
-    actions = sorted(action for action in found["action"] if action is not None)
-    _check_actions(config, actions)
-    _check_customer_columns(config, log)
-    columns, items = log.recipe.events.columns, log.recipe.items
-    purchases = tuple(action for action in config.purchase_actions if action in actions)
-    return ExampleMaker(
-        log=log,
-        config=config,
-        first_s=min(found["first_s"]),
-        end_s=max(found["last_s"]),
-        history=HistoryConfig(
-            actions=config.actions or tuple(actions),
-            windows_days=config.windows_days,
-            purchase_actions=purchases,
-            with_value=columns.value is not None or columns.price is not None,
-            with_items=columns.item_id is not None,
-            with_categories=items is not None and items.columns.category is not None,
-            with_channels=columns.channel is not None,
-        ),
-    )
 
 
 def cutoff_moments(maker: ExampleMaker) -> list[int]:
@@ -205,8 +91,7 @@ def write_examples(maker: ExampleMaker, cutoffs: Sequence[int], path: Path) -> i
     writer: pq.ParquetWriter | None = None
     try:
         for cutoff_s in cutoffs:
-            for batch in maker.rows(cutoff_s).to_pyarrow_batches():
-                table = _with_time(pa.Table.from_batches([batch]))
+            for table in _in_pieces(maker.rows(cutoff_s)):
                 writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
                 writer.write_table(table)
                 num_rows += len(table)
@@ -261,34 +146,16 @@ def _check_enough(recipe: Recipe, moments: Sequence[int]) -> None:
         )
 
 
-def _check_actions(config: ExamplesConfig, known: Sequence[str]) -> None:
-    named = {
-        "examples.actions": config.actions,
-        "examples.having_done": config.having_done,
-    } | {f"examples.goals: actions of {goal.name}": goal.actions for goal in config.goals}
-    for place, actions in named.items():
-        for action in actions:
-            if action not in known:
-                raise ValueError(
-                    f"{place}: the log has no action {action!r}{nearest(action, known)}; "
-                    f"it has {', '.join(known[:MOST_ACTIONS])}"
-                )
-    if not config.actions and len(known) > MOST_ACTIONS:
-        raise ValueError(
-            f"examples.actions: the log has {len(known):,} actions, more than {MOST_ACTIONS}; name "
-            "those to be counted, or map them in events.actions of the log recipe"
-        )
-
-
-def _check_customer_columns(config: ExamplesConfig, log: EventLog) -> None:
-    customers = log.recipe.customers
-    known = (*customers.columns.numeric, *customers.columns.categorical) if customers else ()
-    for name in config.customer_columns:
-        if name not in known:
-            raise ValueError(
-                f"examples.customer_columns: no column {name!r}{nearest(name, known)}; the log "
-                f"recipe names {', '.join(known) or 'none'} in customers.columns"
-            )
+def _in_pieces(rows: ir.Table) -> Iterator[pa.Table]:
+    """The rows in pieces, by way of a file that the database writes as it goes."""
+    with tempfile.TemporaryDirectory(prefix="penchant-cutoff-") as folder:
+        path = Path(folder) / "rows.parquet"
+        rows.to_parquet(path)
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_PIECE_ROWS):
+                # Sums of integers are wider in DuckDB than the expression says.
+                table = pa.Table.from_batches([batch]).cast(rows.schema().to_pyarrow())
+                yield _with_time(table)
 
 
 def _with_time(rows: pa.Table) -> pa.Table:

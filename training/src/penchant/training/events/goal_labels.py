@@ -31,7 +31,7 @@ def with_goal_labels(
     if known:
         longest_s = max(goal.horizon_s for goal in known)
         later = events.filter(events.time_s > cutoff_s, events.time_s <= cutoff_s + longest_s)
-        later = later.mutate(**{CUTOFF: ibis.literal(cutoff_s, type="int64")})
+        later = later.mutate(**{CUTOFF: ibis.literal(cutoff_s).cast("int64")})
         done = {goal.column: later.count(where=_reaches(later, goal, cutoff_s)) for goal in known}
         rows = left_join(rows, later.group_by(*KEYS).aggregate(**done))
         for goal in known:

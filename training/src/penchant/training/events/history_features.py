@@ -139,7 +139,7 @@ def left_join(table: ir.Table, part: ir.Table) -> ir.Table:
 def _past(events: ir.Table, cutoff_s: int) -> ir.Table:
     """Events before a cut-off, with their age in seconds, which is above 0."""
     past = events.filter(events.time_s < cutoff_s)
-    moment = ibis.literal(cutoff_s, type="int64")
+    moment = ibis.literal(cutoff_s).cast("int64")
     return past.mutate(**{CUTOFF: moment}, age_s=moment - past.time_s)
 
 
