@@ -86,6 +86,11 @@ class _BucketLookup(torch.autograd.Function):
         return torch.stack(rows).to(gradient.dtype), None
 
 
+def _look_up(table: Tensor, bucket: Tensor) -> Tensor:
+    found: Tensor = _BucketLookup.apply(table, bucket)  # type: ignore[no-untyped-call]
+    return found
+
+
 def drop(values: Tensor, share: float) -> Tensor:
     """Switch off a share of the values, to the nearest 256th, and scale the others up.
 
@@ -124,11 +129,8 @@ class AttentionBias(nn.Module):
         bias = by_place * (1.0 - first) + self.prefix.unsqueeze(2) * first + hidden
         if self.time is None or bucket is None:
             return bias
-        if self.training:
-            by_time = _BucketLookup.apply(self.time, bucket)  # type: ignore[no-untyped-call]
-        else:
-            by_time = self.time[:, bucket]  # (H, B, S, S)
-        return bias + by_time.transpose(0, 1)
+        by_time = _look_up(self.time, bucket) if self.training else self.time[:, bucket]
+        return bias + by_time.transpose(0, 1)  # (B, H, S, S)
 
 
 class Block(nn.Module):

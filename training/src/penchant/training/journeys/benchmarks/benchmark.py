@@ -16,6 +16,12 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
 
+from penchant.training.journeys.baselines import (
+    Baseline,
+    baseline_scorer,
+    fit_item_knn,
+    fit_popularity,
+)
 from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.fit import FittedJourneys, fit_journeys
 from penchant.training.journeys.journey_module import MONITOR
@@ -28,6 +34,7 @@ from penchant.training.journeys.ranking import (
     rank_targets,
     ranking_metrics,
 )
+from penchant.training.journeys.session_knn import fit_session_knn
 
 
 class EpochLines(Callback):
@@ -65,6 +72,26 @@ def fit_and_rank(
         return fitted.scores(journeys, visitor, position)
 
     return fitted, rank(score, journeys, parts, recipe)
+
+
+def rank_baselines(
+    journeys: Journeys, catalogue: Catalogue, parts: JourneyParts, recipe: JourneyRecipe
+) -> dict[str, RankingMetrics]:
+    """Metrics of models that are counted, not trained, on the test targets.
+
+    They count everything before the test part, validation included.
+    """
+    until = parts.test_from
+    popular = fit_popularity(journeys, until, catalogue.num_codes, half_life_days=None)
+    baselines: dict[str, Baseline] = {
+        "popularity": popular,
+        "item-kNN": fit_item_knn(journeys, until, popular),
+        "session-kNN": fit_session_knn(journeys, until, popular),
+    }
+    return {
+        name: rank(baseline_scorer(each, journeys), journeys, parts, recipe)
+        for name, each in baselines.items()
+    }
 
 
 def rank(

@@ -13,7 +13,11 @@ from pathlib import Path
 
 import torch
 
-from penchant.training.journeys.benchmarks.benchmark import fit_and_rank, write_result
+from penchant.training.journeys.benchmarks.benchmark import (
+    fit_and_rank,
+    rank_baselines,
+    write_result,
+)
 from penchant.training.journeys.benchmarks.public_data import movielens_1m
 from penchant.training.journeys.journey_recipe import (
     JourneyFitConfig,
@@ -65,7 +69,7 @@ def main(
     parts = split_journeys(journeys, RECIPE.split)
     recipe = replace(RECIPE, fit=replace(RECIPE.fit, seed=seed, max_epochs=max_epochs))
     fitted, metrics = fit_and_rank(journeys, catalogue, parts, recipe, folder, resume=resume)
-    rows = {"JourneyNet": metrics}
+    rows = {"JourneyNet": metrics} | rank_baselines(journeys, catalogue, parts, recipe)
     write_result(
         "MovieLens-1M", recipe, parts, rows, folder, epochs=fitted.epochs, fit_s=fitted.fit_s
     )

@@ -179,7 +179,10 @@ def main(
     journeys, catalogue = movielens_1m()
     some = newest_events(journeys, visitors, np.random.default_rng(0))
     assert int(some.item.min()) >= FIRST_CODE
-    loops = {"plain": PlainLoop(some, catalogue), "ours": OurLoop(some, catalogue)}
+    loops: dict[str, PlainLoop | OurLoop] = {
+        "plain": PlainLoop(some, catalogue),
+        "ours": OurLoop(some, catalogue),
+    }
     speed: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(rounds + 1):
         for name, loop in loops.items():

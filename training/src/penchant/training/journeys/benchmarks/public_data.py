@@ -4,6 +4,7 @@ PENCHANT_DATA."""
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,8 @@ def diginetica() -> tuple[Journeys, Catalogue, JourneyParts]:
     journeys, catalogue = _journeys(
         columns["session_id"], columns["pos"], columns["item_id"], has_clock=False
     )
+    # Sessions are numbered as they came, so that the row is an order across sessions too.
+    journeys = replace(journeys, time_s=np.arange(journeys.num_events))
     held_out = np.unique(columns["session_id"][columns["split"] != "train"])
     is_test = np.isin(journeys.visitor_id, held_out)
     learnt = np.flatnonzero(~is_test)
