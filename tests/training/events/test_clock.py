@@ -25,7 +25,7 @@ LOW, HIGH = 1_262_304_000, 1_767_225_600  # 2010 to 2026
 
 def moments() -> list[int]:
     """Random seconds, and those around each change of Casablanca's and London's clocks."""
-    random = np.random.default_rng(0).integers(LOW, HIGH, 2_000).tolist()
+    random = [int(second) for second in np.random.default_rng(0).integers(LOW, HIGH, 2_000)]
     changes = [
         start
         for name in ZONES
