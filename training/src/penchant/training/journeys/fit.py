@@ -38,8 +38,8 @@ from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import Scores
 from penchant.training.journeys.targets import Places, Targets
 
-VALIDATION_TARGETS: Final = 10_000
-"""Most targets of the validation part that decide when to stop; of more, a sample."""
+VALIDATION_TARGETS: Final = (2_000, 10_000)
+"""Least and most targets that decide when to stop; where the validation part has more, a sample."""
 RANK_CELLS: Final = 8_000_000
 """Most scores held at once while validating."""
 RANK_ROWS: Final = 256
@@ -224,11 +224,14 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _stopping_targets(parts: JourneyParts, recipe: JourneyRecipe) -> Targets:
+    """As many as take about as long as a pass over the training events: each has a window."""
     total = len(parts.validation)
-    if total <= VALIDATION_TARGETS:
+    affordable = 2 * int(parts.train_until.sum()) // recipe.network.window
+    most = int(np.clip(affordable, *VALIDATION_TARGETS))
+    if total <= most:
         return parts.validation
     rng = np.random.default_rng(recipe.fit.seed)
-    return parts.validation.take(np.sort(rng.choice(total, VALIDATION_TARGETS, replace=False)))
+    return parts.validation.take(np.sort(rng.choice(total, most, replace=False)))
 
 
 def _purchase_codes(journeys: Journeys, recipe: JourneyRecipe) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ class _FullSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, table: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         query_gradient, table_gradient = torch.empty_like(query), torch.zeros_like(table)
-        own = torch.empty(len(query), 1)
+        own = query.new_empty(len(query), 1)
         size = max(1, PIECE_CELLS // len(table))
         transposed, place = table.t(), target.unsqueeze(1)
         weighted = query * weight.unsqueeze(1)

@@ -28,10 +28,10 @@ RECIPE = JourneyRecipe(
     log="movielens_100k.yaml",
     split=JourneySplit(by="time", test=0.1, validation=0.1, repeats=False),
     network=JourneyNetworkConfig(
-        window=100, profile=50, width=64, num_blocks=2, dropout=0.3, similarity="cosine"
+        window=50, profile=0, width=64, num_blocks=2, dropout=0.3, similarity="cosine"
     ),
-    fit=JourneyFitConfig(batch_size=32, max_epochs=30, patience=30, loss="full", head_weight=0.0),
-    trainer={"accelerator": "cpu"},
+    fit=JourneyFitConfig(batch_size=32, max_epochs=20, patience=20, loss="full", head_weight=0.0),
+    trainer={"accelerator": "cpu", "check_val_every_n_epoch": 4},
 )
 
 

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from penchant.training.journeys.benchmarks.public_data import diginetica, movielens_100k
+
+
+def write(folder: Path, name: str, columns: dict[str, list[object]]) -> None:
+    (folder / name).parent.mkdir(parents=True)
+    pq.write_table(pa.table(columns), folder / name)
+
+
+def test_it_says_which_variable_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PENCHANT_DATA", raising=False)
+    with pytest.raises(ValueError, match=r"PENCHANT_DATA: expected the folder .* got nothing"):
+        movielens_100k()
+
+
+def test_it_says_which_file_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PENCHANT_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=r"holds ml100k/interactions\.parquet"):
+        movielens_100k()
+
+
+def test_ratings_lie_in_order_of_time_and_sessions(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PENCHANT_DATA", str(tmp_path))
+    columns: dict[str, list[object]] = {
+        "user_id": [2, 1, 1, 1],
+        "item_id": [50, 70, 60, 50],
+        "timestamp": [100, 9000, 10, 10],
+    }
+    write(tmp_path, "ml100k/interactions.parquet", columns)
+    journeys, catalogue = movielens_100k()
+    assert journeys.offsets.tolist() == [0, 3, 4]
+    assert journeys.item.tolist() == [2, 3, 4, 2]
+    assert journeys.time_s.tolist() == [10, 10, 9000, 100]
+    assert journeys.session.tolist() == [0, 0, 1, 0]
+    assert catalogue.item_id.tolist() == [50, 60, 70]
+
+
+def test_every_later_click_of_a_test_session_is_a_target(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PENCHANT_DATA", str(tmp_path))
+    sessions = [number for number in range(101) for _ in range(3)]
+    columns: dict[str, list[object]] = {
+        "session_id": list(sessions),
+        "pos": [0, 1, 2] * 101,
+        "item_id": [number % 7 for number in range(303)],
+        "split": ["train"] * 300 + ["test"] * 3,
+    }
+    write(tmp_path, "diginetica_sessions/sessions.parquet", columns)
+    _, catalogue, parts = diginetica()
+    assert catalogue.num_codes == 9
+    assert parts.test.visitor.tolist() == [100, 100]
+    assert parts.test.position.tolist() == [1, 2]
+    assert sorted(set(parts.validation.visitor.tolist())) == [97, 98, 99]
+    assert parts.train_until.tolist() == [3] * 97 + [0] * 4
+    assert parts.test_from.tolist() == [3] * 100 + [0]
