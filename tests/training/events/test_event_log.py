@@ -97,6 +97,13 @@ def test_ids_that_a_csv_only_seems_to_have_as_integers_are_text(tmp_path: Path) 
     assert log.counts.rows("unknown_item") == 2
 
 
+def test_ids_of_a_csv_that_begin_with_a_zero_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("who,at,what,sku\n007,1,view,7\n7,2,view,8\n")
+    events = events_of(opened(tmp_path, TableSource(path=str(path))))
+    assert [(row["visitor_id"], row["item_id"]) for row in events] == [("007", 7), ("7", 8)]
+
+
 def test_keys_of_different_types_are_refused_with_both(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"items.columns.item_id: expected string in 'sku'.*int64"):
         opened(tmp_path, items={"sku": [1, 2]})

@@ -16,7 +16,10 @@ from penchant.training.events.sessions import with_sessions
 
 pytest.importorskip("pyspark", reason="Spark is not installed")
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+    pytest.mark.timeout(900),  # Spark takes its time where other work goes on
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,9 @@ def spark() -> Iterator[Any]:
             SparkSession.builder.master("local[1]")
             .config("spark.ui.enabled", "false")
             .config("spark.sql.shuffle.partitions", "1")
+            .config("spark.sql.codegen.wholeStage", "false")
+            .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+            .config("spark.sql.adaptive.enabled", "false")
             .config("spark.sql.session.timeZone", "UTC")
             .getOrCreate()
         )

@@ -90,20 +90,33 @@ def _open(table: str, where: TableSource, columns: Sequence[str], connection: An
 
 
 def _keys_to_read_as_text(recipe: LogRecipe, sources: dict[str, Source]) -> dict[str, list[str]]:
-    """Key columns of a CSV whose type was guessed otherwise than in the table they point to."""
+    """Key columns of a CSV that were guessed to be integers and are not.
+
+    In the table they point to they are text, or one of them begins with a zero.
+    """
     texts: dict[str, list[str]] = {}
     columns = recipe.events.columns
     for table, key in (("items", "item_id"), ("customers", "visitor_id")):
         config, name = getattr(recipe, table), getattr(columns, key)
-        if config is None or name is None:
+        if name is None:
             continue
-        own = {"events": name, table: getattr(config.columns, key)}
-        schemas = {each: sources[each].expression.schema()[own[each]] for each in own}
-        if len({kind.is_string() for kind in schemas.values()}) > 1:
-            for each in own:
-                if sources[each].is_csv and not schemas[each].is_string():
-                    texts.setdefault(each, []).append(own[each])
+        own = {"events": name}
+        if config is not None:
+            own[table] = getattr(config.columns, key)
+        is_text = {each: _is_text(sources[each], own[each]) for each in own}
+        for each in own:
+            if any(is_text.values()) and sources[each].columns[own[each]] != "string":
+                texts.setdefault(each, []).append(own[each])
     return texts
+
+
+def _is_text(source: Source, name: str) -> bool:
+    """Whether a key is text, or integers of a CSV that a number would not write the same."""
+    if source.columns[name] == "string" or source.as_text is None:
+        return source.columns[name] == "string"
+    with quiet_ibis():
+        written = source.as_text([name])
+        return bool(written[name].re_search(r"^[+-]?0\d").any().to_pyarrow().as_py())
 
 
 def _rows(

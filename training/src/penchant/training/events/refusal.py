@@ -16,24 +16,32 @@ if TYPE_CHECKING:
     from penchant.training.events.event_log import StagedLog
 
 _ROW: Final = "_row"
+_LONGEST_VALUE: Final = 60
 _WHAT: Final = {
-    "no_visitor": "have no visitor",
-    "unparsable_time": "have a time that cannot be read",
-    "future_time": "are later than now, {now}",
-    "duplicates": "repeat an earlier row in every mapped column",
-    "negative_value": "have a negative price or value",
-    "returns": "have a negative quantity or a cancelled order",
-    "unknown_item": "have an item that is not in the item table",
-    "no_consent": "are of visitors who did not consent",
-    "duplicate_keys": "of the item or customer table have no key, or one that another row has",
+    "no_visitor": "without a visitor",
+    "unparsable_time": "with a time that cannot be read",
+    "future_time": "later than now, {now}",
+    "duplicates": "equal to an earlier one in every mapped column",
+    "negative_value": "with a negative price or value",
+    "returns": "with a negative quantity or a cancelled order",
+    "unknown_item": "with an item that is not in the item table",
+    "no_consent": "of a visitor who did not consent",
+    "duplicate_keys": "of the item or customer table without a key, or with one of another row",
 }
 _REMEDY: Final = {
-    "unparsable_time": "set events.time_unit to what the column holds, mend those rows, ",
-    "future_time": "check events.time_unit (milliseconds read as seconds?) and events.timezone, ",
-    "unknown_item": "add the missing items, ",
-    "duplicate_keys": "keep one row for each key, ",
+    "unparsable_time": "set events.time_unit to what the column holds, mend those rows, or ",
+    "future_time": "check events.time_unit (milliseconds as seconds?) and events.timezone, or ",
+    "unknown_item": "add the missing items, or ",
+    "duplicate_keys": "keep one row for each key, or ",
 }
-_KEEPS: Final = ("future_time", "duplicates", "negative_value", "returns", "unknown_item")
+_KEEPS: Final = (
+    "future_time",
+    "duplicates",
+    "negative_value",
+    "returns",
+    "unknown_item",
+    "no_consent",
+)
 
 
 def refuse_first(log: StagedLog, count: RuleCount) -> NoReturn:
@@ -42,14 +50,15 @@ def refuse_first(log: StagedLog, count: RuleCount) -> NoReturn:
     Raises:
         ValueError: Always: rule, number of rows, the first of them, what to do.
     """
-    now = datetime.fromtimestamp(log.now_s, UTC).isoformat(sep=" ", timespec="minutes")
+    now = datetime.fromtimestamp(log.now_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
     what = _WHAT[count.rule].format(now=now)
     rows = f"{count.rows:,} rows" if count.rows != 1 else "1 row"
     first = "" if count.rule == "duplicate_keys" else f"; the first is {_first(log, count.rule)}"
-    choices = "drop or keep" if count.rule in (*_KEEPS, "no_consent") else "drop"
+    choices = "drop or keep" if count.rule in _KEEPS else "drop"
+    remedy = _REMEDY.get(count.rule, "")
     raise ValueError(
-        f"cleaning.{count.rule}: {rows} {what}{first}. {_REMEDY.get(count.rule, '')}or set "
-        f"cleaning.{count.rule} to {choices}".replace(". or set", ". Set")
+        f"cleaning.{count.rule}: {rows} {what}{first}; {remedy}set cleaning.{count.rule} to "
+        f"{choices}"
     )
 
 
@@ -127,7 +136,7 @@ def _at_fault(staged: ir.Table, log: StagedLog, rule: str) -> ir.Table:
 
 def _values(row: dict[str, Any]) -> str:
     return ", ".join(
-        f"{name}={value if isinstance(value, datetime) else repr(value)}"
+        f"{name}={value if isinstance(value, datetime) else repr(value)[:_LONGEST_VALUE]}"
         for name, value in row.items()
         if not name.startswith("_")
     )
