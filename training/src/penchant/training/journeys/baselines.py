@@ -9,6 +9,7 @@ Letters: B targets at a time, L events of a history, N item codes, V visitors, S
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -184,11 +185,12 @@ def _newest_items(
 
 
 def _strongest(matrix: sparse.csr_matrix, count: int) -> sparse.csr_matrix:
-    """The `count` greatest numbers of each row."""
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    place = np.arange(len(order)) - matrix.indptr[row]
-    kept = order[place < count]
-    return sparse.csr_matrix(
-        (matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape
-    )
+    """The `count` greatest numbers of each row, of equal ones the first."""
+    matrix.sort_indices()
+    kept = [
+        start + np.argsort(-matrix.data[start:stop], kind="stable")[:count]
+        for start, stop in pairwise(matrix.indptr.tolist())
+    ]
+    ends = np.concatenate([[0], np.cumsum([len(each) for each in kept])])
+    place = np.concatenate(kept)
+    return sparse.csr_matrix((matrix.data[place], matrix.indices[place], ends), matrix.shape)

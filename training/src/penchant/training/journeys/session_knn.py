@@ -3,15 +3,18 @@
 Source: VMIS-kNN (Kersbergen, Sprangers and Schelter, 2022, Serenade), a form of V-SKNN (Ludewig and
 Jannach, 2018) that looks at the most recent sessions of each item only.
 
-Letters: B targets at a time, N item codes, S sessions, M sessions of an item, P pairs.
+Letters: B targets at a time, N item codes, S sessions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from penchant.training.journeys.baselines import Popularity
 from penchant.training.journeys.catalogue import FIRST_CODE
@@ -21,26 +24,21 @@ from penchant.training.journeys.ranking import Scores
 from penchant.training.journeys.targets import Histories, Places
 
 Codes = npt.NDArray[np.int32]
+MOST_NEWEST: Final = 50
+"""Most events of a history that can count."""
 
 
 @dataclass(frozen=True, eq=False)
 class SessionKnn:
-    """Past sessions by item and items by session, both as one list after another."""
+    """Past sessions by item and items by session; later sessions have higher numbers."""
 
-    sessions: Places
-    """(P,) sessions of each item, the most recent first."""
-    session_offsets: Places
-    """(N + 1,) where each item's sessions begin."""
-    items: Codes
-    """(P,) different items of each session; later sessions have higher numbers."""
-    item_offsets: Places
-    """(S + 1,) where each session's items begin."""
-    rarity: npt.NDArray[np.float64]
-    """(N,) log of sessions over those with the item."""
+    sessions: sparse.csr_matrix
+    """(N, S) 1 at the most recent sessions of each item."""
+    items: sparse.csr_matrix
+    """(S, N) at the different items of each session their rarity, the log of sessions over those
+    with the item."""
     newest: int
-    """Events of a history that count."""
-    recent: int
-    """Most recent sessions M of each item that are looked at."""
+    """Events of a history that count, at most `MOST_NEWEST`."""
     neighbours: int
     """Most similar sessions that speak."""
     popular: Popularity
@@ -53,37 +51,29 @@ class SessionKnn:
         history; it gives each of its items that similarity, times how new the newest shared item
         is, times the rarity of the item.
         """
-        case, session, likeness, newness = self._neighbours(histories.item)
-        at, place = _lists(self.item_offsets, session)
-        code = self.items[place]
-        num_codes = len(self.rarity)
-        value = (likeness * newness)[at] * self.rarity[code]
-        key = case[at] * num_codes + code
-        size = len(histories.item) * num_codes
-        total = np.bincount(key, value, minlength=size).reshape(-1, num_codes)
-        return self.popular.fill(total.astype(np.float32))
+        found: Scores = (self._neighbours(histories.item) @ self.items).toarray()
+        return self.popular.fill(found)
 
-    def _neighbours(
-        self, item: Codes
-    ) -> tuple[Places, Places, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Case, session, similarity and newness of the newest shared item, of each neighbour."""
+    def _neighbours(self, item: Codes) -> sparse.csr_matrix:
+        """(B, S) what each neighbour gives to its items."""
         item = item[:, -self.newest :]
-        # Whole numbers, so that sums are exact and equal ones stay equal.
-        newness = self.newest - np.arange(item.shape[1], dtype=np.float64)[::-1]
         case, column = np.nonzero(_last_of_each(item))
-        at, place = _lists(self.session_offsets, item[case, column], self.recent)
-        num_sessions = len(self.item_offsets) - 1
-        pair, inverse = np.unique(
-            case[at] * num_sessions + self.sessions[place], return_inverse=True
-        )
-        likeness = np.zeros(len(pair))
-        np.add.at(likeness, inverse, newness[column[at]])
-        newest = np.zeros(len(pair))
-        np.maximum.at(newest, inverse, newness[column[at]])
-        case, session = pair // num_sessions, pair % num_sessions
-        order = np.lexsort((-session, -likeness, case))
-        kept = order[_place_in_group(case[order]) < self.neighbours]
-        return case[kept], session[kept], likeness[kept] / self.newest, newest[kept] / self.newest
+        # Places of a history are different powers of two, so that their sum over the shared items
+        # says which are shared: one product gives both the similarity and the newest of them.
+        power = 2.0 ** (column + self.newest - item.shape[1])
+        shape = (len(item), self.sessions.shape[0])
+        history = sparse.csr_matrix((power, (case, item[case, column])), shape=shape)
+        shared = (history @ self.sessions).tocsr()
+        newness, newest = _sums_of_places(shared.data, self.newest)
+        shared.data = newness * newest / self.newest**2
+        kept = [
+            start + _greatest(newness[start:stop], shared.indices[start:stop], self.neighbours)
+            for start, stop in pairwise(shared.indptr.tolist())
+        ]
+        count = np.array([len(each) for each in kept])
+        place = np.concatenate(kept) if kept else np.zeros(0, np.int64)
+        ends = np.concatenate([[0], np.cumsum(count)])
+        return sparse.csr_matrix((shared.data[place], shared.indices[place], ends), shared.shape)
 
 
 def fit_session_knn(
@@ -105,6 +95,7 @@ def fit_session_knn(
         recent: Most recent sessions of each item that are looked at.
         neighbours: Most similar sessions that speak.
     """
+    assert newest <= MOST_NEWEST, "more places than a sum of powers of two can hold"
     num_codes = len(popular.popularity)
     learnt = events_before(journeys, until) & (np.asarray(journeys.item) >= FIRST_CODE)
     visitor = np.repeat(np.arange(len(journeys)), journeys.lengths)[learnt]
@@ -116,32 +107,44 @@ def fit_session_knn(
     rank = np.empty(len(last), np.int64)
     rank[by_time] = np.arange(len(last))
     pair = np.unique(rank[number] * num_codes + np.asarray(journeys.item[learnt]))
-    session, item = pair // num_codes, (pair % num_codes).astype(np.int32)
-    by_item = np.lexsort((-session, item))
+    session, item = pair // num_codes, pair % num_codes
     count = np.bincount(item, minlength=num_codes)
+    rarity = np.log(max(len(last), 1) / np.maximum(count, 1))
+    by_item = np.lexsort((-session, item))
+    place = np.arange(len(item)) - np.repeat(np.cumsum(count) - count, count)
+    some = by_item[place < recent]
     return SessionKnn(
-        sessions=session[by_item],
-        session_offsets=np.concatenate([[0], np.cumsum(count)]),
-        items=item,
-        item_offsets=np.searchsorted(session, np.arange(len(last) + 1)),
-        rarity=np.log(max(len(last), 1) / np.maximum(count, 1)),
+        sessions=sparse.csr_matrix(
+            (np.ones(len(some)), (item[some], session[some])), shape=(num_codes, len(last))
+        ),
+        items=sparse.csr_matrix((rarity[item], (session, item)), shape=(len(last), num_codes)),
         newest=newest,
-        recent=recent,
         neighbours=neighbours,
         popular=popular,
     )
 
 
-def _lists(
-    offsets: Places, which: npt.NDArray[np.integer], most: int | None = None
-) -> tuple[Places, Places]:
-    """Every entry of the lists `which`, as pairs (place in `which`, entry); the first `most`."""
-    start = offsets[which]
-    count = offsets[np.asarray(which) + 1] - start
-    if most is not None:
-        count = np.minimum(count, most)
-    at = np.repeat(np.arange(len(count)), count)
-    return at, np.arange(len(at)) + np.repeat(start - (np.cumsum(count) - count), count)
+def _sums_of_places(
+    power: npt.NDArray[np.float64], newest: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Of sums of different powers of two: the sum of their exponents plus 1, and the greatest."""
+    bits = power.astype(np.int64)
+    total, greatest = np.zeros(len(bits)), np.zeros(len(bits))
+    for place in range(newest):
+        there = (bits >> place) & 1 == 1
+        total[there] += place + 1
+        greatest[there] = place + 1
+    return total, greatest
+
+
+def _greatest(
+    likeness: npt.NDArray[np.float64], session: npt.NDArray[np.integer], count: int
+) -> Places:
+    """Places of the `count` most similar sessions, of equal ones the most recent."""
+    if len(likeness) <= count:
+        return np.arange(len(likeness))
+    key = likeness * (int(session.max()) + 1) + session
+    return np.argpartition(-key, count)[:count]
 
 
 def _last_of_each(item: Codes) -> npt.NDArray[np.bool_]:
@@ -150,9 +153,3 @@ def _last_of_each(item: Codes) -> npt.NDArray[np.bool_]:
     for back in range(1, item.shape[1]):
         again[:, :-back] |= item[:, :-back] == item[:, back:]
     return (item >= FIRST_CODE) & ~again
-
-
-def _place_in_group(group: Places) -> Places:
-    """Place of each entry within its run of equal numbers; runs are in order."""
-    place: Places = np.arange(len(group)) - np.searchsorted(group, group, side="left")
-    return place
