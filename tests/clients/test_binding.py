@@ -218,3 +218,45 @@ def test_help_of_a_verb_comes_from_its_docstrings(capsys: pytest.CaptureFixture[
     text = " ".join(capsys.readouterr().out.split())
     for part in ("penchant train", "Train a model.", "Seed of everything.", "go on where a run"):
         assert part in text
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogRecipe:
+    """Another kind of recipe that the same verb takes."""
+
+    name: str
+    """Name."""
+    events: str
+    """Where events are."""
+    gap: int = 30
+    """Minutes."""
+
+
+def inspect(recipe: Recipe | LogRecipe) -> None:
+    """Show either."""
+
+
+@pytest.mark.parametrize(
+    ("text", "argv", "kind"),
+    [
+        ("name: a\nevents: log.csv", [], LogRecipe),
+        ("table: rows.csv\ngoals: [{name: buy}]", [], Recipe),
+        ("name: a", ["--events", "log.csv", "--gap=7"], LogRecipe),
+    ],
+)
+def test_of_two_kinds_of_recipe_a_file_is_the_one_with_its_keys(
+    tmp_path: Path, text: str, argv: list[str], kind: type[Any]
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    assert type(bind(inspect, ["--config", str(path), *argv])["recipe"]) is kind
+
+
+def test_a_mistyped_key_is_explained_by_the_kind_of_recipe_it_is_in(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: a\nevents: log.csv\ngpa: 3")
+    with pytest.raises(ValueError, match="unknown key 'gpa'; did you mean 'gap'"):
+        bind(inspect, ["--config", str(path)])
+    path.write_text("- a")
+    with pytest.raises(ValueError, match="expected keys with values"):
+        bind(inspect, ["--config", str(path)])
