@@ -38,7 +38,13 @@ def pairs_of(seed: int, count: int = 80) -> pa.Table:
 
 PAIRS = {"bought_together": pairs_of(0), "viewed_together": pairs_of(1)}
 POPULAR = pa.table({"item_id": ["i3", "i99", "i0"], "weight": [5.0, 9.0, 1.5]})
-TABLES = association_tables(PAIRS, CATALOGUE, neighbours=4, popular=POPULAR)
+TABLES = association_tables(
+    PAIRS,
+    num_codes=CATALOGUE.num_codes,
+    encode=CATALOGUE.encode_arrow,
+    neighbours=4,
+    popular=POPULAR,
+)
 
 
 def history(rows: int = 7, length: int = 15) -> np.ndarray:
@@ -121,6 +127,9 @@ def test_tables_survive_a_file_and_can_be_thinned(tmp_path: Path) -> None:
 
 def test_no_pairs_at_all() -> None:
     tables = association_tables(
-        {"bought_together": pairs_of(0)[:0]}, CATALOGUE, neighbours=4, popular=None
+        {"bought_together": pairs_of(0)[:0]},
+        num_codes=CATALOGUE.num_codes,
+        encode=CATALOGUE.encode_arrow,
+        neighbours=4,
     )
     assert not tables.scores(history()).any()

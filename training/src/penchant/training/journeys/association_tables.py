@@ -10,7 +10,7 @@ neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
+from penchant.training.journeys.catalogue import FIRST_CODE
 
 POPULAR: Final = "popular"
 """The statistic that is the same for every visitor."""
@@ -31,6 +31,7 @@ DECAY: Final = 0.8
 """What an event weighs as a multiple of the one after it."""
 
 Floats = npt.NDArray[np.float32]
+Encode = Callable[[pa.Array], npt.NDArray[np.int32]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -109,41 +110,47 @@ def _recency(length: int, decay: float) -> Floats:
 
 def association_tables(
     pairs: Mapping[str, pa.Table],
-    catalogue: Catalogue,
     *,
+    num_codes: int,
+    encode: Encode,
     neighbours: int,
     popular: pa.Table | None = None,
+    scale: float = 1.0,
 ) -> AssociationTables:
     """Make tables of pairs.
 
     Args:
         pairs: Statistic -> rows with item_id, other_id and weight; pairs of items that the
             catalogue does not hold, and of an item with itself, are passed over.
-        catalogue: Items by code.
+        num_codes: N.
+        encode: Codes of ids, as :meth:`~.catalogue.Catalogue.encode_arrow`.
         neighbours: Most items T that are kept for each, those of the greatest weight.
         popular: Rows with item_id and weight, or None.
+        scale: Multiplies the weights of pairs.
     """
-    tables = [_table(rows, catalogue, neighbours) for rows in pairs.values()]
-    shape = (0, catalogue.num_codes, neighbours)
-    popularity = np.zeros(catalogue.num_codes, np.float32)
+    tables = [_table(rows, num_codes, encode, neighbours) for rows in pairs.values()]
+    shape = (0, num_codes, neighbours)
+    popularity = np.zeros(num_codes, np.float32)
     if popular is not None:
-        code = catalogue.encode_arrow(popular["item_id"].combine_chunks())
+        code = encode(popular["item_id"].combine_chunks())
         known = code >= FIRST_CODE
         popularity[code[known]] = popular["weight"].to_numpy()[known]
     return AssociationTables(
         names=(*pairs, *([POPULAR] if popular is not None else [])),
         code=np.stack([code for code, _ in tables]) if tables else np.zeros(shape, np.int32),
-        weight=np.stack([weight for _, weight in tables]) if tables else np.zeros(shape, "f4"),
+        weight=np.stack([weight for _, weight in tables]) * np.float32(scale)
+        if tables
+        else np.zeros(shape, np.float32),
         popularity=popularity,
     )
 
 
 def _table(
-    rows: pa.Table, catalogue: Catalogue, neighbours: int
+    rows: pa.Table, num_codes: int, encode: Encode, neighbours: int
 ) -> tuple[npt.NDArray[np.int32], Floats]:
     """(N, T) codes and weights of one statistic."""
-    item = catalogue.encode_arrow(rows["item_id"].combine_chunks())
-    other = catalogue.encode_arrow(rows["other_id"].combine_chunks())
+    item = encode(rows["item_id"].combine_chunks())
+    other = encode(rows["other_id"].combine_chunks())
     weight = rows["weight"].to_numpy().astype(np.float32)
     known = (item >= FIRST_CODE) & (other >= FIRST_CODE) & (item != other) & (weight > 0)
     item, other, weight = item[known], other[known], weight[known]
@@ -151,8 +158,8 @@ def _table(
     item, other, weight = item[order], other[order], weight[order]
     place = np.arange(len(item)) - np.searchsorted(item, item, side="left")
     kept = place < neighbours
-    codes = np.zeros((catalogue.num_codes, neighbours), np.int32)
-    weights = np.zeros((catalogue.num_codes, neighbours), np.float32)
+    codes = np.zeros((num_codes, neighbours), np.int32)
+    weights = np.zeros((num_codes, neighbours), np.float32)
     codes[item[kept], place[kept]] = other[kept]
     weights[item[kept], place[kept]] = weight[kept]
     return codes, weights

@@ -39,6 +39,10 @@ class JourneyParts:
     """Reason of `LEFT_OUT` -> events of the test part that are no targets for it."""
     protocol: str
     """How the split was made, in words."""
+    validation_from_s: int | None = None
+    """Moment at which the validation part begins; None where there is no one moment for all."""
+    test_from_s: int | None = None
+    """Moment at which the test part begins; None where there is no one moment for all."""
 
 
 def split_journeys(journeys: Journeys, split: JourneySplit) -> JourneyParts:
@@ -123,6 +127,8 @@ def _split_by_time(
             f"{_moment(validation_s)} (UTC); each event is predicted from all earlier ones of its "
             f"visitor; {_repeats(split)}"
         ),
+        validation_from_s=validation_s,
+        test_from_s=test_s,
     )
 
 
