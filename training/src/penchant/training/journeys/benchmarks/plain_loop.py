@@ -163,7 +163,7 @@ def newest_events(journeys: Journeys, visitors: int, rng: np.random.Generator) -
 
 
 def main(
-    folder: Path = Path("plain_loop"), visitors: int = 512, rounds: int = 3, num_threads: int = 0
+    folder: Path = Path("plain_loop"), visitors: int = 1024, rounds: int = 3, num_threads: int = 0
 ) -> None:
     """Train both in turns and print sequences a second and their ratio.
 
