@@ -154,7 +154,7 @@ class JourneyBatches:
         columns = self.journeys
         now = windows.stop - 1
         age = (columns.time_s[now][:, None] - columns.time_s[before]) * is_event
-        opens = is_target & self._opens_visit[row]
+        opens = is_target & self.opens_visit[row]
         hour = self.hour
         return JourneyBatch(
             profile=_tensor(self._older(windows)),
@@ -189,7 +189,7 @@ class JourneyBatches:
         return hours_of_week(self.journeys.time_s, self.journeys.timezone)
 
     @cached_property
-    def _opens_visit(self) -> npt.NDArray[np.bool_]:
+    def opens_visit(self) -> npt.NDArray[np.bool_]:
         """(E,) whether the event begins a session; without a clock each counts as if it did."""
         if not self.journeys.has_clock:
             return np.ones(self.journeys.num_events, np.bool_)

@@ -38,8 +38,9 @@ LONGEST_S: Final = 80 * 60
 """Most time that a visit lasts, from the message that led to it on, in seconds."""
 NO_INTENT: Final = -1
 """Intent of a message that led to no session."""
+PREFERRED: Final = 0.75
+"""Share of sessions through the preferred channel."""
 
-_PREFERRED: Final = 0.75  # share of sessions through the preferred channel
 _FOLLOWED: Final = 0.7  # share of clicks that lead to a session about the campaign's category
 
 
@@ -146,7 +147,7 @@ def _own_visits(
     visitor = np.repeat(np.arange(len(visitors)), visitors.num_sessions)
     hour = choices(hour_shares()).draw(visitors.segment[visitor], rng)
     other = choices(visited_shares()).draw(visitors.segment[visitor], rng)
-    prefers = happens(_PREFERRED, len(visitor), rng)
+    prefers = happens(PREFERRED, len(visitor), rng)
     channel = np.where(prefers, visitors.channel[visitor], other)
     return visitor, times_s(visitors, visitor, hour, config, rng), channel
 
