@@ -113,7 +113,7 @@ class StagedLog:
         staged = self.stage(self.tables.events)
         cleaned = drop_faults(staged, self.recipe.cleaning, self.faults, self.counts)
         events = with_hour(cleaned, self.offsets)
-        return _stored(events) if self.counts.compares_rows else events
+        return stored(events) if self.counts.compares_rows else events
 
 
 def read_log_recipe(path: str | Path, overrides: Sequence[str] = ()) -> LogRecipe:
@@ -202,7 +202,7 @@ def stage_log(recipe: LogRecipe, tables: LogTables, *, now_s: int | None = None)
     )
 
 
-def _stored(events: ir.Table) -> ir.Table:
+def stored(events: ir.Table) -> ir.Table:
     """The same rows as a temporary Parquet file, which goes when their connection does."""
     connection = events.get_backend()
     if connection.name != "duckdb":

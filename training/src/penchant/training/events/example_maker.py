@@ -10,7 +10,12 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from penchant.training.events.event_log import EventLog, open_event_log, read_log_recipe
+from penchant.training.events.event_log import (
+    EventLog,
+    open_event_log,
+    read_log_recipe,
+    stored,
+)
 from penchant.training.events.examples_config import ExamplesConfig
 from penchant.training.events.goal_labels import with_goal_labels
 from penchant.training.events.history_features import VISITOR, HistoryConfig, history_features
@@ -113,7 +118,8 @@ def example_maker(config: ExamplesConfig) -> ExampleMaker:
     purchases = tuple(action for action in config.purchase_actions if action in actions)
     if columns.order_id is None and purchases:
         # Stored, because sessions sort all events, and each cut-off asks for them.
-        events = with_sessions(events, log.session_gap_minutes).select(*_NEEDED, "session").cache()
+        with_numbers = with_sessions(events, log.session_gap_minutes)
+        events = stored(with_numbers.select(*_NEEDED, "session"))
     if categories is not None:
         events = events.left_join(categories, "item_id").drop("item_id_right")
     return ExampleMaker(

@@ -123,6 +123,11 @@ def opened_examples(recipe: Recipe) -> Iterator[tuple[Recipe, Source]]:
     maker = example_maker(recipe.examples)
     moments = [moment for moment in cutoff_moments(maker) if maker.is_labelled(moment)]
     _check_enough(recipe, moments)
+    if recipe.columns.features:
+        raise ValueError(
+            "columns: expected nothing but ignored beside examples, whose columns follow from the "
+            f"log, got {', '.join(recipe.columns.features)}; leave them out"
+        )
     recipe = replace(
         recipe, columns=replace(maker.columns, ignored=recipe.columns.ignored).without_ignored()
     )
