@@ -36,6 +36,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "penchant.training.train:train_propensity",
         "train, calibrate, evaluate and register a propensity model",
     ),
+    "train journeys": (
+        "penchant.training.journeys.train:train_journeys",
+        "train, blend, evaluate and register a model of what visitors want next",
+    ),
     "evaluate": (
         "penchant.training.evaluate:evaluate",
         "cross-validate a recipe against strong baselines",

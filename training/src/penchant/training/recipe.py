@@ -30,6 +30,8 @@ SHIPPED: Final = ("online_shoppers", "telco_churn", "online_retail_repeat")
 """Recipes that come with penchant, with their data."""
 SHIPPED_LOGS: Final = ("online_retail_log",)
 """Log recipes that come with penchant, with their data."""
+SHIPPED_JOURNEYS: Final = ("online_retail_journeys",)
+"""Recipes of journey models that come with penchant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +261,7 @@ def shipped_recipe(name: str) -> Path:
     Raises:
         ValueError: There is none of that name.
     """
-    known = (*SHIPPED, *SHIPPED_LOGS)
+    known = (*SHIPPED, *SHIPPED_LOGS, *SHIPPED_JOURNEYS)
     if name not in known:
         raise ValueError(f"recipe: expected one of {_listed(known)}, got {name!r}")
     return Path(str(files("penchant.training"))) / "recipes" / f"{name}.yaml"

@@ -6,10 +6,12 @@ Loads no torch, so that a command answers at once when a recipe is wrong.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from penchant.clients.command import bind
 from penchant.training.recipe_checks import check_least, check_model_name, check_trainer
 
 STATISTICS: Final = ("bought_together", "viewed_together", "bought_after_viewing", "popular")
@@ -189,3 +191,26 @@ class JourneyRecipe:
     def to_json(self) -> str:
         """The recipe as indented JSON."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str)
+
+
+def read_journey_recipe(path: str | Path, overrides: Sequence[str] = ()) -> JourneyRecipe:
+    """Read a recipe file, as the `penchant` command does.
+
+    Args:
+        path: YAML (or JSON) file.
+        overrides: Options that win over the file, as on the command line: ["--fit.seed", "1"].
+
+    Returns:
+        The recipe, with the path of the log recipe resolved against the recipe's folder.
+
+    Raises:
+        ValueError: The file is missing, or a key or value in it is wrong; the message says which.
+    """
+    words = ["--config", str(path), *overrides]
+    recipe = bind(_take_recipe, words, prog="read_journey_recipe")["recipe"]
+    assert isinstance(recipe, JourneyRecipe)
+    return recipe
+
+
+def _take_recipe(recipe: JourneyRecipe) -> None:
+    """Stand in for a verb that takes nothing but a recipe."""

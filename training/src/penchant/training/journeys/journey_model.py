@@ -1,0 +1,117 @@
+"""JourneyModel: a fitted network with the association statistics beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from penchant.training.journeys.association_fit import (
+    fit_associations,
+    fit_associations_of_journeys,
+)
+from penchant.training.journeys.association_tables import AssociationTables
+from penchant.training.journeys.blend import Blend, BlendModule, blended_scorer, fit_blend
+from penchant.training.journeys.fit import FittedJourneys
+from penchant.training.journeys.journey_data import JourneyData
+from penchant.training.journeys.journey_evaluation import (
+    NETWORK_ALONE,
+    SERVED,
+    JourneyEvaluation,
+    evaluate_journeys,
+)
+from penchant.training.journeys.journey_packaging import journey_contract
+from penchant.training.journeys.journey_recipe import JourneyRecipe
+from penchant.training.journeys.journey_split import events_before
+from penchant.training.journeys.ranking import Scorer
+from penchant.training.journeys.rivals import rival_scorers
+from penchant.training.journeys.served_journey import ServedJourney
+from penchant.training.journeys.targets import Places
+from penchant.training.journeys.top_items import MOST_ELEMENTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class JourneyModel:
+    """What answers: the network, and statistics by weight."""
+
+    fitted: FittedJourneys
+    """The network."""
+    blend: Blend
+    """What the statistics weigh."""
+    tables: AssociationTables
+    """Statistics of all events before the test part, which are served."""
+
+    def network(self, data: JourneyData) -> Scorer:
+        """The network alone, to rank by."""
+        return partial(self.fitted.scores, data.journeys)
+
+    def scorer(self, data: JourneyData) -> Scorer:
+        """What is served, to rank by."""
+        network = self.network(data) if self.blend.network else None
+        return blended_scorer(self.blend, network, self.tables, data.journeys)
+
+
+def with_statistics(
+    fitted: FittedJourneys, data: JourneyData, recipe: JourneyRecipe
+) -> JourneyModel:
+    """Count statistics of the training part, weigh them on validation targets, and count anew.
+
+    Args:
+        fitted: The network.
+        data: What it was fitted on.
+        recipe: Which statistics, and whether one of them answers alone.
+    """
+    blend = fit_blend(
+        partial(fitted.scores, data.journeys),
+        _statistics(data, recipe, data.parts.train_until),
+        data.journeys,
+        data.parts.validation,
+        repeats=recipe.split.repeats,
+        alone=recipe.associations.alone,
+        seed=recipe.fit.seed,
+    )
+    tables = _statistics(data, recipe, data.parts.test_from)
+    return JourneyModel(fitted=fitted, blend=blend, tables=tables)
+
+
+def serve_journeys(model: JourneyModel, data: JourneyData, recipe: JourneyRecipe) -> ServedJourney:
+    """The model as one PyTorch module, with masks and ranking."""
+    contract = journey_contract(recipe, data.journeys, data.catalogue)
+    return ServedJourney(
+        model.fitted.net,
+        category_of_code=torch.from_numpy(data.catalogue.category_of_code),
+        num_items=contract.num_items,
+        num_intents=contract.num_intents,
+        blend=BlendModule(model.blend, model.tables),
+        most_columns=MOST_ELEMENTS // contract.max_batch_size,
+    )
+
+
+def assess_journeys(
+    model: JourneyModel, data: JourneyData, recipe: JourneyRecipe
+) -> JourneyEvaluation:
+    """Rank the test targets by what is served, by the network alone and by every baseline."""
+    repeats, seed = recipe.split.repeats, recipe.fit.seed
+    rivals = rival_scorers(
+        data.journeys,
+        data.parts,
+        data.catalogue.num_codes,
+        repeats=repeats,
+        tables=model.tables,
+        seed=seed,
+    )
+    models = {SERVED: model.scorer(data), NETWORK_ALONE: model.network(data)}
+    return evaluate_journeys(
+        models | rivals, data.journeys, data.catalogue, data.parts, repeats=repeats, seed=seed
+    )
+
+
+def _statistics(data: JourneyData, recipe: JourneyRecipe, until: Places) -> AssociationTables:
+    """Those of the `until` (V,) oldest events of each visitor."""
+    journeys, config = data.journeys, recipe.associations
+    if recipe.split.by != "time":
+        return fit_associations_of_journeys(journeys, until, config, data.catalogue)
+    later = np.asarray(journeys.time_s)[~events_before(journeys, until)]
+    return fit_associations(data.log, config, data.catalogue, before_s=int(later.min()))
