@@ -15,16 +15,13 @@ N, VISITORS = 22, 3000
 RNG = np.random.default_rng(0)
 TABLES = AssociationTables(
     names=("bought_together", "viewed_together", "popular"),
-    code=np.stack(
-        [
-            np.concatenate([np.zeros((2, 3)), RNG.integers(2, N, (N - 2, 3))]).astype(np.int32)
-            for _ in range(2)
-        ]
+    code=np.array(
+        [[RNG.permutation(np.arange(2, N))[:3] for _ in range(N)] for _ in range(2)], np.int32
     ),
     weight=RNG.exponential(5.0, (2, N, 3)).astype(np.float32),
     popularity=np.concatenate([[0, 0], RNG.exponential(20.0, N - 2)]).astype(np.float32),
 )
-TABLES.weight[:, :2] = 0
+TABLES.code[:, :2] = TABLES.weight[:, :2] = 0
 LOGITS = RNG.normal(size=(VISITORS, N)).astype(np.float32)
 TRUTH = np.array([1.2, 0.0, 0.5])
 

@@ -41,7 +41,7 @@ class AssociationTables:
     names: tuple[str, ...]
     """Names of the statistics: those about pairs in the order of the tables, then `popular`."""
     code: npt.NDArray[np.int32]
-    """(P, N, T) codes of the items that go with each item; 0 where there are no more."""
+    """(P, N, T) codes of the items that go with each item, each once; 0 where there are no more."""
     weight: Floats
     """(P, N, T) their weights, at least 0; 0 where there are no more."""
     popularity: Floats
@@ -120,8 +120,8 @@ def association_tables(
     """Make tables of pairs.
 
     Args:
-        pairs: Statistic -> rows with item_id, other_id and weight; pairs of items that the
-            catalogue does not hold, and of an item with itself, are passed over.
+        pairs: Statistic -> rows with item_id, other_id and weight, each pair once; pairs of items
+            that the catalogue does not hold, and of an item with itself, are passed over.
         num_codes: N.
         encode: Codes of ids, as :meth:`~.catalogue.Catalogue.encode_arrow`.
         neighbours: Most items T that are kept for each, those of the greatest weight.
