@@ -16,7 +16,7 @@ from penchant.clients.home import Home
 from penchant.serving.publish import publish
 from penchant.serving.registry import CHAMPION, Registry
 from penchant.serving.supervisor import Supervisor, running_server
-from penchant.training.journeys.journey_packaging import journey_answers
+from penchant.training.journeys.journey_packaging import journey_answers, journey_contract
 from penchant.training.journeys.journey_recipe import read_journey_recipe
 from penchant.training.journeys.raw_histories import Tensors, raw_histories
 from penchant.training.journeys.targets import Targets
@@ -65,13 +65,13 @@ class Live:
 
     def histories(self, **wishes: Any) -> list[History]:
         """What callers would send of them."""
-        journeys, contract = self.trained.data.journeys, self.trained.package.contract
+        journeys = self.trained.data.journeys
         rows = []
         for row in range(len(self.some)):
             there = self.raw["action"][row] > 0
             columns = [self.raw[name][row][there] for name in ("item", "action", "channel")]
             ages = self.raw["age_s"][row][there].tolist()
-            channels = ("", *contract.channels)
+            channels = ("", *journeys.channels)
             rows.append(
                 History(
                     [
@@ -91,7 +91,8 @@ class Live:
     def now_s(self) -> list[float]:
         """When each of them is asked about."""
         journeys = self.trained.data.journeys
-        return np.asarray(journeys.time_s[self.some.rows(journeys)], float).tolist()
+        times: list[float] = journeys.time_s[self.some.rows(journeys)].astype(float).tolist()
+        return times
 
     def ask(self, **wishes: Any) -> Recommendations:
         """What the server answers."""
@@ -106,9 +107,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     simulate_log(SimulationConfig(events=12_000, items=500, seed=5), folder / "log")
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     home = folder / "home"
-    trained = train_journeys(read_journey_recipe(folder / "recipe.yaml"), home=home)
+    recipe = read_journey_recipe(folder / "recipe.yaml")
+    trained = train_journeys(recipe, home=home)
     publish("wanted", home=home)
-    data, contract = trained.data, trained.package.contract
+    data = trained.data
+    contract = journey_contract(recipe, data.journeys, data.catalogue)
     chosen = np.random.default_rng(0).choice(len(data.parts.test), ROWS, replace=False)
     some = data.parts.test.take(np.sort(chosen))
     raw = raw_histories(data.journeys, data.catalogue, some, contract)
@@ -129,6 +132,7 @@ def assert_same(answer: Recommendations, expected: Tensors) -> None:
         np.testing.assert_allclose(
             getattr(answer, name), expected[name], rtol=0, atol=TOLERANCE, err_msg=name
         )
+    assert answer.purchase is not None
     np.testing.assert_allclose(answer.purchase, expected["purchase"][:, 0], atol=TOLERANCE)
     np.testing.assert_array_equal(answer.unknown, expected["unknown"][:, 0])
 
@@ -137,6 +141,7 @@ def test_histories_are_answered_as_pytorch_answers_them(live: Live) -> None:
     answer = live.ask()
     assert_same(answer, live.expected())
     assert set(answer.version.tolist()) == {live.trained.version}
+    assert answer.item is not None
     assert len(np.unique(answer.item)) > K, "not everyone gets the same items"
 
 
@@ -174,7 +179,10 @@ def test_answers_keep_to_the_categories_asked_for(live: Live) -> None:
 
 
 def test_new_visitors_and_unknown_items_are_answered(live: Live) -> None:
-    events = [{"item": "never seen", "action": "view"}, {"action": "view", "age_s": 5}]
+    events: list[dict[str, Any]] = [
+        {"item": "never seen", "action": "view"},
+        {"action": "view", "age_s": 5},
+    ]
     with JourneyClient(live.server.address, model="wanted", deadline_s=60) as client:
         answer = client.recommend([[], events], k=5)
     assert answer.unknown.tolist() == [0, 1]

@@ -51,7 +51,7 @@ def small_net(
     net = JourneyNet(sizes, shape, category_of_code=CATEGORY if categories else None)
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter += 0.3 * torch.randn_like(parameter)
+            parameter.add_(0.3 * torch.randn_like(parameter))
     return net
 
 
@@ -98,8 +98,8 @@ def draw(rows: int, wire: JourneyContract, seed: int = 0) -> Inputs:
 
 def ask(served: ServedJourney, inputs: Inputs) -> dict[str, npt.NDArray[Any]]:
     """PyTorch's answers by name."""
-    names = ("item_code", "action_code", "channel_code", "age", "now_hour", "target_code")
-    names += ("exclude_code", "allow_code")
+    names = ["item_code", "action_code", "channel_code", "age", "now_hour", "target_code"]
+    names += ["exclude_code", "allow_code"]
     given = [torch.from_numpy(inputs[name]) if name in inputs else None for name in names]
     with torch.inference_mode():
         answers = served.eval()(*given)

@@ -173,7 +173,8 @@ def test_an_answer_depends_on_what_is_asked_for() -> None:
         inputs["target_code"][:] = target
         answers.append(ask(served, inputs))
     assert (answers[0]["top_code"] != answers[1]["top_code"]).any()
-    np.testing.assert_array_equal(*(found["visitor_embedding"] for found in answers))
+    first, second = (found["visitor_embedding"] for found in answers)
+    np.testing.assert_array_equal(first, second)
 
 
 class PlusOne(torch.nn.Module):

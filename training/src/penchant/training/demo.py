@@ -1,94 +1,97 @@
-"""``penchant demo``: from a table to a live, explained propensity endpoint, on real shop data."""
+"""``penchant demo``: from a table and an event log to three live models, on real shops' data."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table as RichTable
 
-from penchant.clients import PropensityClient, Scores
+from penchant.clients import JourneyClient, PropensityClient
 from penchant.clients.home import Home
 from penchant.serving.publish import publish
 from penchant.serving.supervisor import running_server
+from penchant.training.demo_customers import customer_table, customers_at_the_end
+from penchant.training.demo_sessions import visitor_table
+from penchant.training.journeys.journey_recipe import read_journey_recipe
+from penchant.training.journeys.train import TrainedJourneys, train_journeys
 from penchant.training.recipe import read_recipe, shipped_recipe
 from penchant.training.train import TrainedModel, train_propensity
 
-RECIPE: Final = "online_shoppers"
-SHOWN_VISITORS: Final = 12
-SHOWN_REASONS: Final = 3
+SESSIONS: Final = "online_shoppers"
+JOURNEYS: Final = "online_retail_journeys"
+REPEAT: Final = "online_retail_repeat"
 DEADLINE_S: Final = 60.0
 """Seconds for all held-out visitors with their reasons, on a machine that may be busy."""
 
 
 def demo(*, home: Path = Path(".penchant")) -> None:
-    """Train, register, publish, serve and score on the UCI Online Shoppers sessions.
+    """Train, register, publish, serve and ask three models, on two real shops' data.
+
+    Which sessions of the UCI Online Shoppers end in a purchase; and, from the log of UCI Online
+    Retail, what each customer wants next and whether she orders again.
 
     Args:
-        home: The folder in which everything is made; a second run adds a version to it.
+        home: The folder in which everything is made; a second run adds versions to it.
     """
     console = Console()
-    recipe = read_recipe(shipped_recipe(RECIPE))
-    console.rule("1/4 train and register")
-    trained = train_propensity(recipe, home=home)
-    console.rule("2/4 publish")
-    published = publish(recipe.name, version=trained.version, home=home)
-    console.print(published, markup=False, highlight=False, soft_wrap=True)
-    console.rule("3/4 serve and score held-out visitors")
+    console.rule("1/5 sessions of a shop: will they end in a purchase?")
+    sessions = train_propensity(read_recipe(shipped_recipe(SESSIONS)), home=home)
+    console.rule("2/5 event log of another shop: what does each customer want next?")
+    journeys = train_journeys(read_journey_recipe(shipped_recipe(JOURNEYS)), home=home)
+    console.rule("3/5 the same log: will they order again within 30 days?")
+    repeat = train_propensity(read_recipe(shipped_recipe(REPEAT)), home=home)
+    console.rule("4/5 publish, serve and ask")
+    for trained in (sessions, journeys, repeat):
+        model = trained.package.contract.model
+        published = publish(model, version=trained.version, home=home)
+        console.print(published, markup=False, highlight=False, soft_wrap=True)
+    _ask(console, sessions, journeys, repeat, home=home)
+    console.rule("5/5 go on")
+    _say_how_to_go_on(console, sessions, journeys, home=home)
+
+
+def _ask(
+    console: Console,
+    sessions: TrainedModel,
+    journeys: TrainedJourneys,
+    repeat: TrainedModel,
+    *,
+    home: Path,
+) -> None:
+    customers = customers_at_the_end(journeys.data, repeat.table.recipe)
     with (
         console.status("starting Triton"),
         running_server(Home(home).model_repository, home=home) as server,
-        PropensityClient(server.address, model=recipe.name, deadline_s=DEADLINE_S) as client,
+        PropensityClient(
+            server.address, model=sessions.package.contract.model, deadline_s=DEADLINE_S
+        ) as buys,
+        PropensityClient(
+            server.address, model=repeat.package.contract.model, deadline_s=DEADLINE_S
+        ) as again,
+        JourneyClient(
+            server.address, model=journeys.package.contract.model, deadline_s=DEADLINE_S
+        ) as wanted,
     ):
         console.print(server.describe(), markup=False, highlight=False, soft_wrap=True)
-        rows = trained.parts.test
-        scores = client.score(trained.table.arrow.take(rows))
-    console.print(visitor_table(scores, trained))
-    console.rule("4/4 go on")
-    _say_how_to_go_on(console, trained, home=home)
+        scores = buys.score(sessions.table.arrow.take(sessions.parts.test))
+        asked = customer_table(customers, journeys, repeat=again, wanted=wanted)
+    console.print(visitor_table(scores, sessions))
+    console.print(asked)
 
 
-def visitor_table(scores: Scores, trained: TrainedModel) -> RichTable:
-    """Visitors from the whole range of scores: propensity, strongest reasons, model version.
-
-    Args:
-        scores: Answers for the test rows, in their order.
-        trained: The model that gave them.
-    """
-    goal = scores.goals[0]
-    table = RichTable(
-        title=f"{len(scores)} held-out visitors scored over gRPC, {SHOWN_VISITORS} shown"
-    )
-    table.add_column("visitor", justify="right")
-    table.add_column(f"propensity: {goal}", justify="right")
-    table.add_column("strongest reasons (▲ raises, ▼ lowers)")
-    table.add_column(f"{goal}?")
-    table.add_column("version", justify="right")
-    by_score = np.argsort(-scores.for_goal(goal), kind="stable")
-    shown = by_score[np.linspace(0, len(by_score) - 1, SHOWN_VISITORS).round().astype(int)]
-    for place in shown:
-        row = int(trained.parts.test[place])
-        reasons = "\n".join(
-            f"{'▲' if reason.effect > 0 else '▼'} {reason.feature} {reason.effect:+.2f}"
-            for reason in scores.reasons(int(place), goal, top=SHOWN_REASONS)
-        )
-        did = {1.0: "yes", 0.0: "no"}.get(float(trained.table.label[row, 0]), "?")
-        score = f"{scores.for_goal(goal)[place]:.1%}"
-        table.add_row(str(row), score, reasons, did, str(scores.version[place]))
-    return table
-
-
-def _say_how_to_go_on(console: Console, trained: TrainedModel, *, home: Path) -> None:
+def _say_how_to_go_on(
+    console: Console, sessions: TrainedModel, journeys: TrainedJourneys, *, home: Path
+) -> None:
     option = "" if home == Path(".penchant") else f" --home {home}"
     database = Home(home).mlflow_database
     lines = {
-        "read the report": f"{trained.report}",
+        "read the reports": f"{sessions.report}\n    {journeys.report}",
         "look at the runs": f"mlflow ui --backend-store-uri sqlite:///{database}",
         "serve": f"penchant serve{option}",
         "score a file (while it serves)": "penchant score --input rows.parquet "
         f"--output scored.parquet{option}",
+        "look at an event log of your own": "penchant inspect data --config log.yaml",
         "measure the speed": f"penchant install perf-analyzer && penchant perf{option}",
     }
     for what, command in lines.items():

@@ -88,7 +88,7 @@ class ServedJourney(nn.Module):
     def outputs(self) -> tuple[str, ...]:
         """Names of what :meth:`forward` gives, in its order."""
         has_intents, has_channels = self.num_intents > 0, self.net.sizes.num_channels > 0
-        names = (TOP_CODE, TOP_SCORE, COUNT)
+        names: tuple[str, ...] = (TOP_CODE, TOP_SCORE, COUNT)
         names += (INTENT_CODE, INTENT_SCORE) if has_intents else ()
         names += (CHANNEL_SCORE,) if has_channels else ()
         return (*names, HOUR_SCORE, PURCHASE, VISITOR_EMBEDDING)

@@ -112,7 +112,7 @@ def best_of(score: Tensor, count: int, *, most_columns: int) -> tuple[Tensor, Te
         count: At most N.
         most_columns: Columns that one TopK sees; at least `count`.
     """
-    parts = score.split(most_columns, dim=1)
+    parts = torch.split(score, most_columns, dim=1)
     if len(parts) == 1:
         return score.topk(count, dim=1)
     values, places = [], []
