@@ -26,7 +26,6 @@ def log_of(
     columns: tuple[str, ...] = ("visitor_id", "time", "action", "item_id"),
     items: Sequence[dict[str, Any]] | None = None,
     gap_minutes: float = 30.0,
-    from_titles: int = 0,
     unit: str = "s",
 ) -> EventLog:
     """A log of these events; an item table with id, category and title where `items` is given."""
@@ -50,7 +49,6 @@ def log_of(
                 category="category" if "category" in items[0] else None,
                 title="title" if "title" in items[0] else None,
             ),
-            categories_from_titles=from_titles,
         ),
         session_gap_minutes=gap_minutes,
     )

@@ -11,7 +11,6 @@ from penchant.training.journeys import build
 from penchant.training.journeys.build import build_journeys
 from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.journeys import Journeys
-from penchant.training.journeys.title_categories import categories_from_titles
 
 ROWS = [
     ("zoë", 90_000, "view", "coat"),
@@ -155,19 +154,3 @@ def test_encode(ids: np.ndarray, wanted: list[list[int]], tmp_path: Path) -> Non
     assert opened.category.tolist() == [2, 0, 2]
     with pytest.raises(ValueError, match="item_id: expected"):
         catalogue.encode(np.array(["1"]) if integer else np.array([1]))
-
-
-def test_categories_from_titles(tmp_path: Path) -> None:
-    titles = ["RED MUG", "BLUE MUG", "mug 12", "PARTY BUNTING", "PAPER BUNTING", "", None]
-    names = categories_from_titles(titles, 2)
-    assert names[0] == names[1] == names[2] != names[3] == names[4]
-    assert "mug" in names[0]
-    assert names[5] is None
-    assert names[6] is None
-    assert categories_from_titles(["1", None], 3).tolist() == [None, None]
-    items: list[dict[str, Any]] = [
-        {"item_id": f"i{at}", "title": title} for at, title in enumerate(titles)
-    ]
-    _, catalogue = build_journeys(log_of(ROWS, items=items, from_titles=2), tmp_path)
-    assert len(catalogue.categories) == 2
-    assert catalogue.category[5:].tolist() == [0, 0]

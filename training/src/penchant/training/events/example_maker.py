@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 
 from penchant.training.events.event_log import (
     EventLog,
@@ -20,7 +18,6 @@ from penchant.training.events.examples_config import ExamplesConfig
 from penchant.training.events.goal_labels import with_goal_labels
 from penchant.training.events.history_features import VISITOR, HistoryConfig, history_features
 from penchant.training.events.sessions import with_sessions
-from penchant.training.journeys.title_categories import categories_from_titles
 from penchant.training.recipe import Columns
 from penchant.training.recipe_checks import nearest
 
@@ -93,14 +90,18 @@ class ExampleMaker:
         return rows
 
 
-def example_maker(config: ExamplesConfig) -> ExampleMaker:
+def example_maker(config: ExamplesConfig, log: EventLog | None = None) -> ExampleMaker:
     """Open the log of a recipe and see what it has.
+
+    Args:
+        config: What the recipe says.
+        log: Its log, where it is open already.
 
     Raises:
         ValueError: The log cannot be read, has no clock, or lacks an action or a column that the
             recipe names.
     """
-    log = open_event_log(read_log_recipe(config.log))
+    log = log or open_event_log(read_log_recipe(config.log))
     if not log.has_clock:
         raise ValueError(
             f"examples.log: {config.log} has an order of events but no clock "
@@ -142,17 +143,13 @@ def example_maker(config: ExamplesConfig) -> ExampleMaker:
 
 
 def _categories(log: EventLog) -> ir.Table | None:
-    """item_id and category of the items, made from titles where the log's recipe asks for it."""
+    """item_id and category of the items, where they have one."""
     config = log.recipe.items
     if config is None or log.items is None:
         return None
-    if config.columns.category is not None:
-        return log.items.select("item_id", "category")
-    if not config.categories_from_titles:
+    if config.columns.category is None and not config.categories_from_titles:
         return None
-    titles = log.items.select("item_id", "title").order_by("item_id").to_pyarrow()
-    names = categories_from_titles(titles["title"].to_pylist(), config.categories_from_titles)
-    return ibis.memtable(titles.set_column(1, "category", pa.array(names, pa.string())))
+    return log.items.select("item_id", "category")
 
 
 def _check_actions(config: ExamplesConfig, known: Sequence[str]) -> None:

@@ -24,7 +24,6 @@ from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
 from penchant.training.journeys.growing_column import GrowingColumn
 from penchant.training.journeys.journeys import LISTS, Journeys
 from penchant.training.journeys.ties import draw_order_of_ties
-from penchant.training.journeys.title_categories import categories_from_titles
 
 BATCH_ROWS: Final = 500_000
 """Events that are read at a time."""
@@ -96,21 +95,17 @@ def names_by_frequency(events: ir.Table, column: str) -> tuple[str, ...]:
 
 
 def build_catalogue(log: EventLog, events: ir.Table | None = None) -> Catalogue:
-    """The items of the log's item table, or else of `events` (all when None), by their ids.
-
-    Where the recipe asks for it, categories are made from titles.
-    """
+    """The items of the log's item table, or else of `events` (all when None), by their ids."""
     if log.items is None:
         seen = log.events if events is None else events
         rows = seen.filter(seen.item_id.notnull()).select("item_id").distinct().to_pyarrow()
-        return _catalogue(rows, from_titles=0)
-    config = log.recipe.items
+        return _catalogue(rows)
     items = log.items.filter(log.items.item_id.notnull())
     rows = items.select("item_id", "category", "title").to_pyarrow()
-    return _catalogue(rows, from_titles=config.categories_from_titles if config else 0)
+    return _catalogue(rows)
 
 
-def _catalogue(rows: pa.Table, *, from_titles: int) -> Catalogue:
+def _catalogue(rows: pa.Table) -> Catalogue:
     is_item = pc.not_equal(rows["item_id"], -1 if pa.types.is_integer(_kind(rows)) else "")
     rows = rows.filter(is_item)
     # Of doubled ids the first by category and title: the choice does not hang on the rows' order.
@@ -121,8 +116,6 @@ def _catalogue(rows: pa.Table, *, from_titles: int) -> Catalogue:
         return Catalogue(item_id=item_id, category=np.zeros(len(item_id), np.int32))
     titles = rows["title"].to_pylist()
     category = rows["category"].combine_chunks()
-    if from_titles and category.null_count == len(category):
-        category = pa.array(categories_from_titles(titles, from_titles), pa.string())
     names = sorted(pc.unique(category.drop_null()).to_pylist())
     return Catalogue(
         item_id=item_id,
