@@ -41,8 +41,7 @@ def make_recipe(
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_recipes_find_their_data(name: str) -> None:
     recipe = read_recipe(shipped_recipe(name))
-    path = recipe.table.path if recipe.table else recipe.examples and recipe.examples.log
-    assert path is not None
+    path = recipe.examples.log if recipe.examples is not None else recipe.place
     assert Path(path).is_file()
 
 

@@ -220,7 +220,7 @@ def test_the_fingerprint_follows_what_is_read(tmp_path: Path) -> None:
 def test_a_column_that_no_one_names_is_not_read(tmp_path: Path) -> None:
     table = read_table(shop_recipe(tmp_path))
     assert "note" not in table.arrow.column_names
-    assert "note" in open_source(table.recipe.table).columns
+    assert "note" in table.source.columns
 
 
 def _change(**changes: Any) -> Callable[[Path], Recipe]:

@@ -13,9 +13,12 @@ import pytest
 import yaml
 
 from penchant.clients.command import main
+from penchant.clients.contract import Contract
 from penchant.clients.home import Home
 from penchant.serving.registry import Registry
 from penchant.training.events.build_examples import build_examples
+from penchant.training.events.feature_benchmark import feature_benchmark
+from penchant.training.journeys.journey_recipe import STATISTICS
 from penchant.training.profile import profile_table
 from penchant.training.recipe import Recipe, read_recipe
 from penchant.training.split import folds, split_rows
@@ -144,6 +147,7 @@ def test_a_model_is_trained_and_todays_visitors_can_be_scored(folder: Path, tmp_
     assert "examples of" in trained.report.read_text(encoding="utf-8")
     package = Registry(Home(tmp_path)).connect().fetch("again", trained.version, tmp_path / "got")
     contract = package.manifest.contract
+    assert isinstance(contract, Contract)
     said = build_examples(recipe, output=tmp_path / "today.parquet", at="2020-07-18")
     today = pq.read_table(tmp_path / "today.parquet")
     assert said.startswith(f"{len(today):,} rows of 1 cut-offs, 0 of them with labels")
@@ -238,3 +242,11 @@ def test_settings_that_contradict_are_refused(folder: Path, tmp_path: Path) -> N
         build_examples(recipe_of(folder), output=tmp_path / "rows.parquet", at="today")
     with pytest.raises(ValueError, match="no visitor to look at"):
         build_examples(recipe_of(folder), output=tmp_path / "rows.parquet", at="2019-01-01")
+
+
+def test_the_benchmark_times_each_query(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    feature_benchmark(log=folder / "log.yaml", within_days=10)
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.partition(":")[0] for line in lines if ": " in line]
+    assert names == ["open and clean", "features and labels", "sessions", *STATISTICS]
+    assert f"{VISITORS} visitors" in "\n".join(lines)

@@ -125,7 +125,9 @@ def _at(events: ir.Table, cutoff_s: int, config: HistoryConfig) -> ir.Table:
     for part in parts:
         table = left_join(table, part)
     # No such event is a count of nothing; a time since it stays missing.
-    zero = {name: 0 for name in config.numeric if name.startswith(("orders_", "distinct_"))}
+    zero: dict[str, float] = {
+        name: 0 for name in config.numeric if name.startswith(("orders_", "distinct_"))
+    }
     zero |= {name: 0.0 for name in config.numeric if name.startswith("value_")}
     table = table.mutate(**{name: table[name].fill_null(value) for name, value in zero.items()})
     return table.select(*KEYS, *config.numeric, *config.categorical)
