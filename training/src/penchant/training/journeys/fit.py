@@ -29,6 +29,7 @@ from penchant.training.journeys.batches import (
     history_batch,
 )
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
+from penchant.training.journeys.head_priors import set_head_priors
 from penchant.training.journeys.item_text import item_text
 from penchant.training.journeys.journey_module import MONITOR, JourneyModule, target_logits
 from penchant.training.journeys.journey_net import JourneyNet, JourneySizes
@@ -109,6 +110,7 @@ def fit_journeys(
         purchase_actions=_purchase_codes(journeys, recipe),
     )
     net = new_net(journeys, catalogue, parts, recipe)
+    set_head_priors(net, batches)
     module = JourneyModule(net, recipe.fit, action_weight=_action_weight(journeys, recipe))
     data = JourneyDataModule(batches, _stopping_targets(parts, recipe), recipe)
     started = time.perf_counter()

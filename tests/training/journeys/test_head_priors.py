@@ -1,0 +1,40 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tests.training.journeys.small_journeys import journeys_of
+
+from penchant.training.journeys.batches import JourneyBatches
+from penchant.training.journeys.head_priors import set_head_priors
+from penchant.training.journeys.journey_net import JourneyNet, JourneySizes
+from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
+
+MONDAY_S = 4 * 86_400
+HOUR_S = 3600
+
+
+@pytest.mark.parametrize("has_clock", [True, False])
+def test_heads_begin_at_the_shares_of_training_visits(has_clock: bool) -> None:
+    hours = [[0, 0, 5, 9], [5, 7]]
+    journeys = journeys_of(
+        [[2, 3, 4, 5], [2, 3]],
+        times=[[MONDAY_S + hour * HOUR_S for hour in row] for row in hours],
+        sessions=[[0, 0, 1, 2], [0, 1]],
+        has_clock=has_clock,
+    )
+    channel = np.array([1, 2, 1, 2, 0, 2], np.uint8)
+    journeys = replace(journeys, channel=channel, channels=("web", "app"))
+    # Of each visitor the last event is not learnt from.
+    batches = JourneyBatches(journeys=journeys, stop=np.array([3, 5]), window=4, profile=0)
+    sizes = JourneySizes(num_item_codes=6, num_actions=2, num_channels=2, has_clock=has_clock)
+    net = JourneyNet(sizes, JourneyNetworkConfig(width=8, num_blocks=1))
+    set_head_priors(net, batches)
+    hidden = torch.randn(3, net.hidden_size)
+    share = torch.softmax(net.channel_logits(hidden), -1)
+    # Visits begin in web, web and nowhere; without a clock every event begins one.
+    expected = [3 / 4, 1 / 4] if has_clock else [3 / 5, 2 / 5]
+    torch.testing.assert_close(share, torch.tensor(expected).expand(3, 2))
+    if has_clock:
+        share = torch.softmax(net.hour_logits(hidden), -1)[0] * (168 + 3)
+        torch.testing.assert_close(share[[0, 5, 7, 9]], torch.tensor([2.0, 3.0, 1.0, 1.0]))
