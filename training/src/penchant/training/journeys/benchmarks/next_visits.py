@@ -128,7 +128,7 @@ def network_shares(net: JourneyNet, journeys: Journeys, visits: NextVisits) -> V
 
 
 def true_shares(log: SimulatedLog, journeys: Journeys, visits: NextVisits) -> VisitShares:
-    """What nobody can know who has the log alone, as a bound to compare with.
+    """About the best that can be reached, by who knows what no log tells; no strict bound.
 
     Known are the visitor's segment and preferred channel as they were drawn from, and how many of
     all her other visits, later ones included, were messages, and through which channel.
