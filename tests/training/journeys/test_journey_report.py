@@ -57,11 +57,11 @@ def made(folder: Path) -> Made:
     for visitor in range(60):
         start = visitor * DAY_S
         for day in range(3):
-            items = [f"i{at}" for at in random.integers(0, 8, 2)]
-            items += ["boots", "laces"] if visitor % 2 else []
+            seen = [f"i{at}" for at in random.integers(0, 8, 2)]
+            seen += ["boots", "laces"] if visitor % 2 else []
             rows += [
                 (f"v{visitor}", start + day * DAY_S + 60 * at, action, item)
-                for at, item in enumerate(items)
+                for at, item in enumerate(seen)
                 for action in ("view", "purchase")[: 1 + at % 2]
             ]
     items = [

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -47,7 +48,7 @@ def test_every_later_click_of_a_test_session_is_a_target(
 ) -> None:
     monkeypatch.setenv("PENCHANT_DATA", str(tmp_path))
     sessions = [number for number in range(101) for _ in range(3)]
-    columns: dict[str, list[object]] = {
+    columns: dict[str, list[Any]] = {
         "session_id": list(sessions),
         "pos": [0, 1, 2] * 101,
         "item_id": [number % 7 for number in range(303)],

@@ -50,7 +50,7 @@ def recipe_in(folder: Path) -> Path:
 def kill_in_the_middle(path: Path, home: Path) -> str:
     """Train in a process of its own and kill -9 it after an epoch; return the run's id."""
     penchant = Path(sys.executable).with_name("penchant")
-    words = [penchant, "train", "journeys", "--config", str(path), "--home", str(home)]
+    words = [str(penchant), "train", "journeys", "--config", str(path), "--home", str(home)]
     with (path.parent / "log.txt").open("w") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
