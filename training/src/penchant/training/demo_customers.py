@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table as RichTable
 
-from penchant.clients import JourneyClient, PropensityClient, Scores
+from penchant.clients import JourneyClient, PropensityClient
 from penchant.clients.histories import History
 from penchant.clients.recommendations import Recommendation
 from penchant.training.demo_sessions import reason_lines, spread
@@ -27,7 +28,6 @@ from penchant.training.recipe import Recipe
 
 SHOWN_CUSTOMERS: Final = 10
 SHOWN_ITEMS: Final = 3
-SHOWN_TITLE: Final = 34
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,23 @@ def customer_table(
         k=SHOWN_ITEMS,
         now=customers.now_s,
     )
-    table = RichTable(
-        title=f"{len(every):,} real customers scored over gRPC, {len(shown)} shown", show_lines=True
-    )
-    for head in ("customer", "bought last", "what next (score) ← because of", "when", "again?"):
-        table.add_column(head)
-    table.add_column("why (▲ raises, ▼ lowers)")
+    title = f"{len(every):,} real customers scored over gRPC, {len(shown)} shown"
+    table = RichTable(title=title)
+    table.add_column("customer", no_wrap=True)
+    for head, ratio in (("what next", 4), ("because of", 3), ("why again", 4)):
+        table.add_column(head, no_wrap=True, overflow="ellipsis", ratio=ratio)
     for place, row in enumerate(shown):
         history = customers.history(row, length=length)
-        table.add_row(
+        who = [
             str(customers.rows["visitor_id"][row].as_py()),
-            _bought_last(history, customers.data),
-            _what_next(answers[place], history, trained),
+            f"again {scores.for_goal(goal)[place]:.0%}",
             answers[place].hours[0][0],
-            _again(scores, place, goal),
-            reason_lines(scores, place, goal),
-        )
+        ]
+        reasons = reason_lines(scores, place, goal).splitlines()
+        wanted_items = _what_next(answers[place], history, trained)
+        for name, item, reason in zip_longest(who, wanted_items, reasons):
+            table.add_row(name or "", *(item or ("", "")), reason or "")
+        table.add_section()
     return table
 
 
@@ -137,28 +138,19 @@ def tie_of(item: int, history: Codes, tables: AssociationTables) -> int | None:
     return int(known[strength.argmax()]) if strength.any() else None
 
 
-def _bought_last(history: Codes, data: JourneyData) -> str:
-    newest = list(dict.fromkeys(history[::-1].tolist()))[:SHOWN_ITEMS]
-    return "\n".join(_short(title_of(code, data.catalogue)) for code in newest)
-
-
-def _what_next(answer: Recommendation, history: Codes, trained: TrainedJourneys) -> str:
+def _what_next(
+    answer: Recommendation, history: Codes, trained: TrainedJourneys
+) -> list[tuple[str, str]]:
+    """Titles of the items answered, with their scores, and what speaks for each."""
     catalogue = trained.data.catalogue
     lines = []
     for item, score in zip(answer.items, answer.scores, strict=True):
         code = int(catalogue.encode(np.array([item], object))[0])
         tie = tie_of(code, history, trained.model.tables)
-        because = "bought before" if code in history else "her journey as a whole"
-        if tie is not None and code not in history:
-            because = _short(title_of(tie, catalogue))
-        lines.append(f"{_short(title_of(code, catalogue))} ({score:.3f}) ← {because}")
-    return "\n".join(lines)
-
-
-def _again(scores: Scores, place: int, goal: str) -> str:
-    return f"{scores.for_goal(goal)[place]:.1%}"
-
-
-def _short(title: Any) -> str:
-    text = str(title).strip().capitalize()
-    return text if len(text) <= SHOWN_TITLE else text[: SHOWN_TITLE - 1] + "…"
+        because = "her journey as a whole"
+        if code in history:
+            because = "bought before"
+        elif tie is not None:
+            because = title_of(tie, catalogue).strip().capitalize()
+        lines.append((f"{score:.3f} {title_of(code, catalogue).strip().capitalize()}", because))
+    return lines

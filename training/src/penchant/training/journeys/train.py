@@ -110,7 +110,8 @@ def train_journeys(
             version = registry.register(package, run_id=run_id)
             registry.set_alias(recipe.name, CHALLENGER, version)
     kept = folder.finish(report, place.reports / f"{recipe.name}-{version}.html")
-    console.print(evaluation.table())
+    for table in (evaluation.table(), evaluation.slice_table()):
+        console.print(table)
     console.print(evaluation.sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(f"registered version {version}; report: {kept}", markup=False, soft_wrap=True)
     return TrainedJourneys(
