@@ -6,7 +6,6 @@ Letters: V visitors, B targets at a time, N item codes.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +14,18 @@ from typing import Any, Final
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.warnings import PossibleUserWarning
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
-from torch.utils.data import DataLoader, Dataset
 
 from penchant.training.fit import CHECKPOINTS, GRADIENT_CLIP, LAST_CHECKPOINT, quiet_lightning
 from penchant.training.journeys.batches import (
-    HistoryBatch,
-    JourneyBatch,
     JourneyBatches,
-    Windows,
     history_batch,
 )
-from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
+from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.head_priors import set_head_priors
 from penchant.training.journeys.item_text import item_text
+from penchant.training.journeys.journey_data_module import RANK_ROWS, JourneyDataModule
 from penchant.training.journeys.journey_module import MONITOR, JourneyModule, target_logits
 from penchant.training.journeys.journey_net import JourneyNet, JourneySizes
 from penchant.training.journeys.journey_recipe import JourneyRecipe
@@ -41,10 +36,6 @@ from penchant.training.journeys.targets import Places, Targets
 
 VALIDATION_TARGETS: Final = (2_000, 10_000)
 """Least and most targets that decide when to stop; where the validation part has more, a sample."""
-RANK_CELLS: Final = 8_000_000
-"""Most scores held at once while validating."""
-RANK_ROWS: Final = 256
-"""Most histories scored at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +93,10 @@ def fit_journeys(
     """
     folder.mkdir(parents=True, exist_ok=True)
     pl.seed_everything(recipe.fit.seed, workers=True, verbose=False)
-    batches = JourneyBatches(
-        journeys=journeys,
-        stop=journeys.offsets[:-1] + parts.train_until,
-        window=recipe.network.window,
-        profile=recipe.network.profile,
-        purchase_actions=_purchase_codes(journeys, recipe),
-    )
+    batches = training_batches(journeys, parts, recipe)
     net = new_net(journeys, catalogue, parts, recipe)
     set_head_priors(net, batches)
-    module = JourneyModule(net, recipe.fit, action_weight=_action_weight(journeys, recipe))
+    module = JourneyModule(net, recipe.fit, action_weight=action_weight(journeys, recipe))
     data = JourneyDataModule(batches, _stopping_targets(parts, recipe), recipe)
     started = time.perf_counter()
     epochs = _train(
@@ -119,6 +104,19 @@ def fit_journeys(
     )
     return FittedJourneys(
         net=module.averaged.cpu().folded(), epochs=epochs, fit_s=time.perf_counter() - started
+    )
+
+
+def training_batches(
+    journeys: Journeys, parts: JourneyParts, recipe: JourneyRecipe
+) -> JourneyBatches:
+    """What cuts batches out of the events that are learnt from."""
+    return JourneyBatches(
+        journeys=journeys,
+        stop=journeys.offsets[:-1] + parts.train_until,
+        window=recipe.network.window,
+        profile=recipe.network.profile,
+        purchase_actions=_purchase_codes(journeys, recipe),
     )
 
 
@@ -147,84 +145,6 @@ def new_net(
     return net
 
 
-class JourneyDataModule(pl.LightningDataModule):
-    """Batches of the training events, cut anew each epoch, and histories to validate with."""
-
-    def __init__(self, batches: JourneyBatches, validation: Targets, recipe: JourneyRecipe) -> None:
-        """Take what is to be batched.
-
-        Args:
-            batches: The training events.
-            validation: Targets that decide when to stop.
-            recipe: Size of a step, seed and whether repeats may be answered.
-        """
-        super().__init__()
-        self.batches, self.recipe = batches, recipe
-        self.validation = validation.take(np.argsort(validation.position, kind="stable"))
-
-    def train_dataloader(self) -> DataLoader[JourneyBatch]:
-        """The batches of this epoch; which and in what order depends on seed and epoch alone."""
-        fit = self.recipe.fit
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        rng = np.random.default_rng((fit.seed, epoch))
-        windows, groups = self.batches.epoch(num_events=self._num_events(), rng=rng)
-        return _loader(_TrainingBatches(self.batches, windows, self._share(groups)))
-
-    def val_dataloader(self) -> DataLoader[HistoryBatch]:
-        """Histories of like length together, newest events last."""
-        codes = int(self.batches.journeys.item.max(initial=FIRST_CODE)) + 1
-        size = max(1, min(RANK_ROWS, RANK_CELLS // codes))
-        chunks = list(self.validation.chunks(size))
-        batches = _HistoryBatches(self.batches, self._share(chunks), self.recipe.split.repeats)
-        return _loader(batches)
-
-    def _num_events(self) -> int:
-        """Slots of a step: `batch_size` windows of the mean length."""
-        total = self.batches.stop - self.batches.journeys.offsets[:-1]
-        mean = np.minimum(total[total > 0], self.batches.window).mean()
-        return max(1, int(self.recipe.fit.batch_size * mean))
-
-    def _share(self, whole: list[Any]) -> list[Any]:
-        """This process' share of the batches; all processes get as many."""
-        if not self.trainer or self.trainer.world_size == 1:
-            return whole
-        size = self.trainer.world_size
-        padded = whole + whole[: -len(whole) % size]
-        return padded[self.trainer.global_rank :: size]
-
-
-class _TrainingBatches(Dataset[JourneyBatch]):
-    def __init__(self, batches: JourneyBatches, windows: Windows, groups: list[Places]) -> None:
-        self.batches, self.windows, self.groups = batches, windows, groups
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __getitem__(self, number: int) -> JourneyBatch:
-        return self.batches.batch(self.windows.take(self.groups[number]))
-
-
-class _HistoryBatches(Dataset[HistoryBatch]):
-    def __init__(self, batches: JourneyBatches, chunks: list[Targets], repeats: bool) -> None:
-        self.batches, self.chunks, self.repeats = batches, chunks, repeats
-
-    def __len__(self) -> int:
-        return len(self.chunks)
-
-    def __getitem__(self, number: int) -> HistoryBatch:
-        return history_batch(self.batches, self.chunks[number], repeats=self.repeats)
-
-
-def _loader(dataset: Dataset[Any]) -> DataLoader[Any]:
-    # A batch is a few indexing operations: sending it between processes would cost more.
-    warnings.filterwarnings("ignore", r"The '\w+' does not have many workers", PossibleUserWarning)
-    return DataLoader(dataset, batch_size=None, shuffle=False, collate_fn=_as_it_is)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
 def _stopping_targets(parts: JourneyParts, recipe: JourneyRecipe) -> Targets:
     """As many as take about as long as a pass over the training events: each has a window."""
     total = len(parts.validation)
@@ -241,7 +161,12 @@ def _purchase_codes(journeys: Journeys, recipe: JourneyRecipe) -> tuple[int, ...
     return tuple(at for at, name in enumerate(journeys.actions, 1) if name in purchases)
 
 
-def _action_weight(journeys: Journeys, recipe: JourneyRecipe) -> torch.Tensor:
+def action_weight(journeys: Journeys, recipe: JourneyRecipe) -> torch.Tensor:
+    """(actions + 1,) weight in the loss by action code of the target.
+
+    Raises:
+        ValueError: The recipe names an action that the log does not have.
+    """
     for name in recipe.fit.action_weights:
         if name not in journeys.actions:
             raise ValueError(

@@ -76,6 +76,9 @@ class JourneyFitConfig:
     """Most passes over the training journeys."""
     patience: int = 5
     """Passes without a better validation NDCG@10 after which the fit stops."""
+    refresh_epochs: int = 1
+    """Passes over all events before the test part, after the fit has stopped, so that what is
+    served knows the newest ones; 0 for none."""
     loss: Literal["auto", "full", "sampled"] = "auto"
     """Softmax over all items or over sampled negatives; auto: full up to 50,000 items."""
     num_negatives: int = 1024
@@ -93,6 +96,7 @@ class JourneyFitConfig:
         """Refuse values out of range."""
         for name in ("batch_size", "max_epochs", "patience", "num_negatives"):
             check_least(f"fit.{name}", getattr(self, name), 1)
+        check_least("fit.refresh_epochs", self.refresh_epochs, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

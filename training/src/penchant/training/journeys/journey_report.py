@@ -209,10 +209,13 @@ def _cells(metrics: RankingMetrics, whole: ModelRanking | None) -> list[str]:
 def _pairs(tables: AssociationTables, data: JourneyData) -> Iterable[dict[str, Any]]:
     """Of each statistic the pairs that count most: by weight times how often the item is met.
 
-    That is the pair's own term of the log-likelihood ratio.
+    That is the pair's own term of the log-likelihood ratio. Recent events count more where the
+    statistics know what is popular.
     """
-    known = np.asarray(data.journeys.item)
-    met = np.bincount(known, minlength=tables.num_codes).astype(np.float64)
+    met = tables.popularity.astype(np.float64)
+    if not met.any():
+        known = np.asarray(data.journeys.item)
+        met = np.bincount(known, minlength=tables.num_codes).astype(np.float64)
     for at, name in enumerate(tables.names[: len(tables.code)]):
         strength = tables.weight[at] * met[:, None]
         best = np.argsort(-strength, axis=None, kind="stable")[: 4 * SHOWN_PAIRS]
@@ -226,7 +229,8 @@ def _pairs(tables: AssociationTables, data: JourneyData) -> Iterable[dict[str, A
                     "other": title_of(other, data.catalogue),
                 }
                 rows.setdefault(frozenset((item, other)), names)
-        yield {"title": STATISTIC_TITLES[name], "rows": list(rows.values())[:SHOWN_PAIRS]}
+        if rows:
+            yield {"title": STATISTIC_TITLES[name], "rows": list(rows.values())[:SHOWN_PAIRS]}
 
 
 def _data(data: JourneyData) -> dict[str, Any]:

@@ -80,8 +80,9 @@ def rival_scorers(
     }
     for name in tables.names if tables is not None else ():
         if name != POPULAR and tables is not None:
-            alone = AssociationsAlone(tables.keep((name,)), late)
-            models[f"{name.replace('_', ' ')} alone"] = alone
+            only = tables.keep((name,))
+            if only.weight.any():  # else it would be popularity by another name
+                models[f"{name.replace('_', ' ')} alone"] = AssociationsAlone(only, late)
     return {name: baseline_scorer(model, journeys) for name, model in models.items()}
 
 

@@ -32,6 +32,7 @@ from penchant.training.journeys.journey_report import (
     served_metrics,
     write_journey_report,
 )
+from penchant.training.journeys.refresh import refresh_journeys
 from penchant.training.journeys.served_journey import ServedJourney
 from penchant.training.packaging import REPORT
 from penchant.training.run_folder import RunFolder, is_worker
@@ -97,9 +98,11 @@ def train_journeys(
         log_recipe(recipe, data_fingerprint=data.fingerprint, kind=JOURNEY)
         logger = epoch_logger(registry, run_id=run_id)
         fitted = _fit(data, recipe, folder, resume=resume, logger=logger, console=console)
-        log_fit(fitted)
         with console.status("weighing association statistics"):
             model = with_statistics(fitted, data, recipe)
+        with console.status("learning from the newest events too"):
+            model = replace(model, fitted=_refresh(fitted, data, recipe, folder))
+        log_fit(model.fitted)
         with console.status("comparing with baselines, writing the report"):
             evaluation = assess_journeys(model, data, recipe)
             report = write_journey_report(evaluation, model, data, recipe, folder.package / REPORT)
@@ -153,6 +156,12 @@ def _fit(
             logger=logger,
             callbacks=[progress],
         )
+
+
+def _refresh(
+    fitted: FittedJourneys, data: JourneyData, recipe: JourneyRecipe, folder: RunFolder
+) -> FittedJourneys:
+    return refresh_journeys(fitted, data.journeys, data.catalogue, data.parts, recipe, folder.path)
 
 
 def _package(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from penchant.training.journeys.batches import JourneyBatches, history_batch
-from penchant.training.journeys.fit import RANK_ROWS
+from penchant.training.journeys.journey_data_module import RANK_ROWS
 from penchant.training.journeys.journey_net import HOURS, JourneyNet
 from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys

@@ -28,7 +28,8 @@ from penchant.training.journeys.batches import JourneyBatches
 from penchant.training.journeys.benchmarks.movielens import RECIPE
 from penchant.training.journeys.benchmarks.public_data import movielens_1m
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
-from penchant.training.journeys.fit import JourneyDataModule, new_net
+from penchant.training.journeys.fit import new_net
+from penchant.training.journeys.journey_data_module import JourneyDataModule
 from penchant.training.journeys.journey_module import JourneyModule
 from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys
