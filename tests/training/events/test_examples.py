@@ -119,7 +119,6 @@ def test_examples_are_a_table_with_columns_and_goals_of_their_own(folder: Path) 
     assert [goal.name for goal in recipe.goals] == ["again"]
     assert table.raw_inputs(np.arange(3))["numeric"].shape == (3, len(recipe.columns.numeric))
     assert 0.1 < table.label.mean() < 0.9
-    assert read_table(recipe_of(folder)).fingerprint == read_table(recipe_of(folder)).fingerprint
 
 
 def test_the_split_is_by_time_and_nothing_learnt_reaches_into_the_test(folder: Path) -> None:
@@ -164,7 +163,7 @@ def test_written_examples_are_those_that_training_reads(folder: Path, tmp_path: 
     recipe = recipe_of(folder)
     assert main(["build", "examples", "--config", str(config), "--output", str(path)]) == 0
     rows = pq.read_table(path)
-    table = read_table(recipe)
+    table = read_table(recipe)  # made anew, and yet the same
     assert rows.select(table.arrow.column_names).to_pylist() == table.arrow.to_pylist()
     assert not list(tmp_path.glob(".*"))  # nothing half-written is left
 
@@ -172,7 +171,7 @@ def test_written_examples_are_those_that_training_reads(folder: Path, tmp_path: 
 def test_only_asked_for_visitors_are_looked_at(folder: Path, tmp_path: Path) -> None:
     def rows(**examples: Any) -> list[dict[str, Any]]:
         path = tmp_path / "rows.parquet"
-        build_examples(recipe_of(folder, examples), output=path)
+        build_examples(recipe_of(folder, examples), output=path, at="2020-06-01")
         return list(pq.read_table(path).to_pylist())
 
     everyone = rows()
