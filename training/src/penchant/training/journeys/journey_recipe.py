@@ -151,7 +151,7 @@ class JourneyBudget:
     """Most visitors of one request."""
     latency_p99_ms: float = 20.0
     """99th percentile of the time an answer takes, in milliseconds."""
-    num_items: int = 100
+    num_items: int = 200
     """Items of one answer, at most 200."""
     max_exclude: int = 64
     """Items that a request may leave out for one visitor."""
