@@ -109,7 +109,7 @@ def slow_rows(tmp_path: Path) -> Path:
     """Rows that take the server a few seconds."""
     path = tmp_path / "slow.parquet"
     table = _table()
-    waits = np.where(np.arange(NUM_ROWS) % 64 == 0, 0.15, 0.0)
+    waits = np.where(np.arange(NUM_ROWS) % 64 == 0, 0.05, 0.0)
     at = table.column_names.index("wait_s")
     pq.write_table(table.set_column(at, "wait_s", pa.array(waits)), path)
     return path
