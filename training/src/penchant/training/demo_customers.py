@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from penchant.clients import JourneyClient, PropensityClient
 from penchant.clients.histories import History
 from penchant.clients.recommendations import Recommendation
-from penchant.training.demo_sessions import reason_lines, spread
+from penchant.training.demo_sessions import spread
 from penchant.training.events.example_maker import example_maker
 from penchant.training.events.examples import write_examples
 from penchant.training.journeys.association_tables import AssociationTables
@@ -106,9 +106,9 @@ def customer_table(
     )
     title = f"{len(every):,} real customers scored over gRPC, {len(shown)} shown"
     table = RichTable(title=title)
-    table.add_column("customer", no_wrap=True)
-    for head, ratio in (("what next", 4), ("because of", 3), ("why again", 4)):
-        table.add_column(head, no_wrap=True, overflow="ellipsis", ratio=ratio)
+    # Shares of the width, so that the table fits any terminal.
+    for head, share in (("customer", 5), ("what next", 12), ("because of", 9), ("why again", 9)):
+        table.add_column(head, no_wrap=True, overflow="ellipsis", ratio=share)
     for place, row in enumerate(shown):
         history = customers.history(row, length=length)
         who = [
@@ -116,7 +116,10 @@ def customer_table(
             f"again {scores.for_goal(goal)[place]:.0%}",
             answers[place].hours[0][0],
         ]
-        reasons = reason_lines(scores, place, goal).splitlines()
+        reasons = [
+            f"{reason.effect:+.1f} {reason.feature}"
+            for reason in scores.reasons(place, goal, top=SHOWN_ITEMS)
+        ]
         wanted_items = _what_next(answers[place], history, trained)
         for name, item, reason in zip_longest(who, wanted_items, reasons):
             table.add_row(name or "", *(item or ("", "")), reason or "")

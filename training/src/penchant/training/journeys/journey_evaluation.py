@@ -138,13 +138,13 @@ class JourneyEvaluation:
             caption += f" drawn from {self.sampled_from:,}"
         table = Table(caption=f"{caption} of {every.visitors:,} visitors", caption_justify="left")
         table.add_column("model", no_wrap=True)
-        heads = ("HR@10", "HR@20", "NDCG@10", "MRR@20", "coverage", "by visitor")
+        heads = ("HR@10", "NDCG@10", "MRR@20", "coverage", "NDCG@10 by visitor")
         for head in heads:
             table.add_column(head, justify="right")
         for name in sorted(self.models, key=lambda each: -self.models[each].every.ndcg_10):
             model = self.models[name]
-            numbers = [model.every.hr_10, model.every.hr_20, model.every.ndcg_10]
-            numbers += [model.every.mrr_20, model.coverage_20, model.by_visitor.ndcg_10]
+            numbers = [model.every.hr_10, model.every.ndcg_10, model.every.mrr_20]
+            numbers += [model.coverage_20, model.by_visitor.ndcg_10]
             table.add_row(name, *(f"{number:.4f}" for number in numbers))
         return table
 
@@ -154,7 +154,7 @@ class JourneyEvaluation:
         alone = [NETWORK_ALONE] if NETWORK_ALONE in self.models else []
         names = [SERVED, *alone, *rivals]
         table = Table()
-        table.add_column("NDCG@10 of targets that are", no_wrap=True)
+        table.add_column("NDCG@10, by kind", no_wrap=True)
         for head in ("targets", *names):
             table.add_column(head, justify="right")
         for place, own in self.models[SERVED].slices.items():
