@@ -106,9 +106,9 @@ def customer_table(
     )
     title = f"{len(every):,} real customers scored over gRPC, {len(shown)} shown"
     table = RichTable(title=title)
-    # Shares of the width, so that the table fits any terminal.
-    for head, share in (("customer", 5), ("what next", 12), ("because of", 9), ("why again", 9)):
-        table.add_column(head, no_wrap=True, overflow="ellipsis", ratio=share)
+    table.add_column("customer", no_wrap=True)
+    for head in ("what next", "because of", "why again"):
+        table.add_column(head)
     for place, row in enumerate(shown):
         history = customers.history(row, length=length)
         who = [
@@ -154,6 +154,11 @@ def _what_next(
         if code in history:
             because = "bought before"
         elif tie is not None:
-            because = title_of(tie, catalogue).strip().capitalize()
-        lines.append((f"{score:.3f} {title_of(code, catalogue).strip().capitalize()}", because))
+            because = _spoken(title_of(tie, catalogue))
+        lines.append((f"{score:.3f} {_spoken(title_of(code, catalogue))}", because))
     return lines
+
+
+def _spoken(title: str) -> str:
+    """A title that shouts, in letters that do not."""
+    return " ".join(title.split()).capitalize()
