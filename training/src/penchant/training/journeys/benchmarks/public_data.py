@@ -95,8 +95,8 @@ def _journeys(
     *,
     has_clock: bool,
 ) -> tuple[Journeys, Catalogue]:
-    """Journeys with one action; events of the same moment are in the order of their item ids."""
-    by = np.lexsort((item, order, visitor))
+    """Journeys with one action; the order of events of the same moment is drawn (see ties.py)."""
+    by = np.lexsort((np.random.default_rng(0).random(len(item)), order, visitor))
     visitor, order, item = visitor[by], order[by].astype(np.int64), item[by]
     visitor_id, start = np.unique(visitor, return_index=True)
     item_id, code = np.unique(item, return_inverse=True)
