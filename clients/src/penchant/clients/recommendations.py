@@ -117,7 +117,7 @@ class Recommendations:
             raise ValueError(
                 "hours: the answer holds none; name 'hours' in recommend(..., want=...)"
             )
-        return np.argsort(-self.hour_score, axis=1, kind="stable")[:, :top]
+        return _best(self.hour_score, top)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """A dict for each item answered: history, rank from 1, item, score, version.
@@ -166,13 +166,17 @@ class Recommendations:
         if self.hour_score is None:
             return ()
         scores = self.hour_score[row]
-        best = np.argsort(-scores, kind="stable")[:top].tolist()
-        return tuple((hour_name(hour), float(scores[hour])) for hour in best)
+        return tuple((hour_name(hour), float(scores[hour])) for hour in _best(scores, top).tolist())
 
 
 _ARRAYS: Final = tuple(
     each.name for each in fields(Recommendations) if each.name not in ("model", "channels")
 )
+
+
+def _best(scores: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.int64]:
+    """Places of the highest scores along the last axis, best first; of equal ones the first."""
+    return np.argsort(-scores, axis=-1, kind="stable")[..., :top]
 
 
 def _some(values: npt.NDArray[Any] | None, row: int, count: int) -> tuple[Any, ...]:
