@@ -46,13 +46,9 @@ class RecommendedTable:
             answer: to them.
 
         Raises:
-            ValueError: if the answer is of another contract.
+            ValueError: if the answer is of another contract, so that its columns would differ.
         """
-        if answer.channels != self.contract.channels:
-            raise ValueError(
-                f"model {answer.model!r}: a version with other channels went live during the run; "
-                "delete the .parts folder to begin anew with it"
-            )
+        self._check(answer)
         columns = {self.visitor: visitor, **self._items(answer)}
         if answer.intent is not None and answer.intent_score is not None:
             columns["intent"] = pa.array(answer.intent[:, 0], pa.string())
@@ -67,6 +63,23 @@ class RecommendedTable:
         columns["unknown"] = pa.array(answer.unknown)
         columns["version"] = pa.array(answer.version)
         return pa.table(columns)
+
+    def _check(self, answer: Recommendations) -> None:
+        """Refuse the answer of a version with other columns than those of the finished parts."""
+        contract = self.contract
+        item_dtype = "BYTES" if answer.item is None or answer.item.dtype == object else "INT64"
+        num_intents = 0 if answer.intent is None else answer.intent.shape[1]
+        for name, expected, got in (
+            ("channels", contract.channels, answer.channels),
+            ("item_dtype", contract.item_dtype, item_dtype),
+            ("num_intents", contract.num_intents, num_intents),
+        ):
+            if got != expected:
+                raise ValueError(
+                    f"{name}: a version of model {answer.model!r} went live during the run that "
+                    f"has {got!r}, expected {expected!r} as at its begin; delete the .parts folder "
+                    "to begin anew with it"
+                )
 
     def _items(self, answer: Recommendations) -> dict[str, Any]:
         assert answer.item is not None
