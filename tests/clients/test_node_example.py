@@ -89,6 +89,7 @@ VISITORS: dict[str, list[dict[str, Any]]] = {
     "tiny_numbers": [
         {"events": [{"item": 5_000_000_003, "action": "view", "age_s": 7}], "exclude": [0, 7]},
         {"events": [{"item": 4, "action": "purchase", "time": NOW_S}]},
+        {"events": [{"item": "", "action": "view", "time": None}], "exclude": [None, 7]},
     ],
 }
 
@@ -123,6 +124,8 @@ def test_node_gets_the_recommendations_that_python_gets(
         ({"events": [{"item": "a", "action": "buy"}]}, "4", "the model knows no buy"),
         ({"events": [{"item": "a"}]}, "4", "every event needs one"),
         ({"exclude": list(range(13))}, "4", "exclude: at most 12, got 13"),
+        ({"events": [{"item": "a", "action": "view", "time": 1, "age_s": 1}]}, "4", "got both"),
+        ({"events": [{"item": "a", "action": "view", "time": "1"}]}, "4", "seconds as a number"),
         ({}, "0", "items: expected 1 to 5, got 0"),
     ],
 )

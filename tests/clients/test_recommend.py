@@ -290,6 +290,10 @@ def test_input_that_cannot_be(journeys: str, tmp_path: Path) -> None:
     pq.write_table(table.set_column(4, "time", times), source)
     with pytest.raises(ValueError, match=r"time: column 'time' of .* has none in row 70"):
         run(journeys, TEXT, source, output)
+    none = pa.array([float("nan") if at == 60 else NOW_S * 1.0 for at in range(100)])
+    pq.write_table(table.set_column(4, "time", none), source)
+    with pytest.raises(ValueError, match=r"time: column 'time' of .* has none in row 60"):
+        run(journeys, TEXT, source, output)
     pq.write_table(table.set_column(4, "time", pa.array([NOW_S * 1000] * 100)), source)
     with pytest.raises(ValueError, match=r"beyond the year 5138.*--time_unit ms"):
         run(journeys, TEXT, source, output, now=None)

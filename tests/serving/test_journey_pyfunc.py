@@ -141,6 +141,14 @@ def test_tables_that_are_none_are_refused(
         model.predict(pd.DataFrame(columns))
 
 
+def test_a_row_at_fault_is_named_by_its_place_in_the_whole_table(model: JourneyModel) -> None:
+    items = [["but-0"]] * 300
+    table = pd.DataFrame({"item": items, "action": [["view"]] * 299 + [["view", "view"]]})
+
+    with pytest.raises(ValueError, match="in row 299"):
+        model.predict(table)
+
+
 def test_a_package_of_the_other_kind_is_refused(
     model: JourneyModel, tiny_package: ModelPackage
 ) -> None:

@@ -53,6 +53,19 @@ function padded(values, width, nothing, what) {
   return [...values, ...Array(width - values.length).fill(nothing)];
 }
 
+// Seconds before now; NaN, which counts as now, where the event has no time.
+function ageOf(event, nowS) {
+  if (event.time != null && event.age_s != null) {
+    throw new Error('time, age_s: an event has one of them, got both');
+  }
+  const given = event.age_s ?? event.time;
+  if (given == null) return NaN;
+  if (typeof given !== 'number') {
+    throw new Error(`time, age_s: expected seconds as a number, got ${JSON.stringify(given)}`);
+  }
+  return event.age_s == null ? nowS - given : given;
+}
+
 // The newest events, oldest first, padded in front.
 function newest(visitor, contract, nowS) {
   const events = (visitor.events ?? []).map((event) => ({
@@ -60,7 +73,7 @@ function newest(visitor, contract, nowS) {
     action: code(contract.actions, event.action ?? (contract.actions.length === 1
       ? contract.actions[0] : undefined), 'action'),
     channel: contract.channels.length > 0 ? code(contract.channels, event.channel, 'channel') : 0,
-    age: event.age_s ?? (event.time === undefined ? NaN : nowS - event.time),
+    age: ageOf(event, nowS),
   }));
   if (events.some((event) => event.action === 0)) throw new Error('action: every event needs one');
   // An age that is no finite number counts as 0, here as in the model. Sorting is stable.
@@ -116,8 +129,10 @@ function buildRequest(model, contract, visitors, nowS) {
     contents.push(packers[datatype](values));
   };
   const nothing = contract.item_dtype === 'BYTES' ? '' : -1;
+  const isItem = (id) => id != null && id !== '';
   const events = visitors.flatMap((visitor) => newest(visitor, contract, nowS));
-  add('item', contract.item_dtype, contract.length, events.map(({ item }) => item ?? nothing));
+  add('item', contract.item_dtype, contract.length,
+    events.map(({ item }) => (isItem(item) ? item : nothing)));
   add('action', 'INT32', contract.length, events.map(({ action }) => action));
   if (contract.channels.length > 0) {
     add('channel', 'INT32', contract.length, events.map(({ channel }) => channel));
@@ -127,7 +142,8 @@ function buildRequest(model, contract, visitors, nowS) {
   add('target_action', 'INT32', 1, visitors.map((visitor) => code(
     contract.actions, visitor.target_action, 'target_action')));
   add('exclude', contract.item_dtype, contract.max_exclude, visitors.flatMap((visitor) => padded(
-    [...new Set(visitor.exclude ?? [])], contract.max_exclude, nothing, 'exclude')));
+    [...new Set((visitor.exclude ?? []).filter(isItem))], contract.max_exclude, nothing,
+    'exclude')));
   if (contract.num_intents > 0) {
     add('allow', 'BYTES', contract.max_allow, visitors.flatMap((visitor) => padded(
       [...new Set(visitor.allow ?? [])], contract.max_allow, '', 'allow')));
@@ -146,7 +162,7 @@ const readers = {
   FP32: (bytes, count) => Array.from({ length: count }, (_, at) => bytes.readFloatLE(4 * at)),
   INT32: (bytes, count) => Array.from({ length: count }, (_, at) => bytes.readInt32LE(4 * at)),
   INT64: (bytes, count) => Array.from(
-    { length: count }, (_, at) => Number(bytes.readBigInt64LE(8 * at))),
+    { length: count }, (_, at) => exact(bytes.readBigInt64LE(8 * at))),
   BYTES: (bytes, count) => {
     let at = 0;
     return Array.from({ length: count }, () => {
@@ -156,6 +172,12 @@ const readers = {
     });
   },
 };
+
+// A number where JavaScript can hold it; else its digits, for a rounded id is another item's.
+function exact(integer) {
+  const number = Number(integer);
+  return Number.isSafeInteger(number) ? number : String(integer);
+}
 
 // A visitor's row of an output. Outputs come in the server's order: find them by name.
 function rowReader(answer) {

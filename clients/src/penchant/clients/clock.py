@@ -20,6 +20,8 @@ from penchant.clients.values import shown
 
 MOST_S: Final = 1e11
 """Seconds from which a number is no moment in seconds, about the year 5138."""
+LEAST_S: Final = -62_135_000_000.0
+"""The first days of the year 1, before which a calendar has no hours of the week."""
 DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _STEP_S: Final = 900
 """Offsets of zones change on quarters of an hour."""
@@ -64,12 +66,12 @@ def moments_s(values: npt.NDArray[Any], zone: tzinfo, place: Place) -> npt.NDArr
         result = plain_numbers(
             values, place, "a datetime or seconds since 1970", lambda value: _moment_s(value, zone)
         )
-    too_large = np.flatnonzero(np.abs(result) > MOST_S)
+    too_large = np.flatnonzero((result > MOST_S) | (result < LEAST_S))
     if len(too_large):
         at = int(too_large[0])
         raise InvalidRows(
-            f"{place(at)}: expected a time in seconds since 1970, got {result[at]:.0f}; divide "
-            "milliseconds by 1000"
+            f"{place(at)}: expected a time in seconds since 1970, from the year 1 to 5138, got "
+            f"{result[at]:.0f}; divide milliseconds by 1000"
         )
     return result
 
@@ -93,7 +95,7 @@ def plain_numbers(
     if values.dtype.kind in "iuf":
         return values.astype(np.float64)
     flat = values.tolist()
-    if set(map(type, flat)) <= {int, float, type(None)}:
+    if set(map(type, flat)) <= {float, type(None)}:
         return np.array([np.nan if value is None else float(value) for value in flat])
     result = np.empty(len(flat))
     for at, value in enumerate(flat):
@@ -112,12 +114,18 @@ def _number(value: Any) -> float | None:
     if is_missing(value):
         return np.nan
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_ | np.timedelta64)
-    return float(value) if is_number else None
+    try:
+        return float(value) if is_number else None
+    except OverflowError:  # an integer of more than 308 digits
+        return None
 
 
 def _moment_s(value: Any, zone: tzinfo) -> float | None:
     if isinstance(value, datetime):
-        return (value if value.tzinfo is not None else value.replace(tzinfo=zone)).timestamp()
+        try:
+            return (value if value.tzinfo is not None else value.replace(tzinfo=zone)).timestamp()
+        except OverflowError:  # the first and the last day that a datetime can have
+            return None
     if isinstance(value, np.datetime64):
         return float(_from_wall(np.array([value]), zone)[0])
     return None

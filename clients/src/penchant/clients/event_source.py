@@ -157,16 +157,17 @@ class EventSource:
                 f"{first_row} on: expected times or numbers ({error}); mend them, or leave those "
                 "rows out"
             ) from error
-        if time_s.null_count:
-            at = first_row + int(pc.index(pc.is_null(time_s), True).as_py())
+        is_none = pc.is_null(time_s, nan_is_null=True)
+        if pc.any(is_none).as_py():
+            at = first_row + int(pc.index(is_none, True).as_py())
             raise ValueError(
                 f"time: column {self.columns['time']!r} of {self.rows.path} has none in row {at}; "
                 "give it one, or leave that row out"
             )
-        if (most_s := pc.max(time_s).as_py() or 0.0) > MOST_S:
+        if (most_s := pc.max(pc.abs(time_s)).as_py() or 0.0) > MOST_S:
             raise ValueError(
                 f"time: column {self.columns['time']!r} of {self.rows.path} reaches {most_s:.0f} "
-                "seconds, beyond the year 5138; say its unit, as in --time_unit ms"
+                "seconds from 1970, beyond the year 5138; say its unit, as in --time_unit ms"
             )
         return time_s
 

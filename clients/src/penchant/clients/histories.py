@@ -5,7 +5,7 @@ Letters: B visitors, E events of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -158,6 +158,11 @@ def _from_objects(histories: Sequence[History]) -> Histories:
     events: list[Mapping[str, Any]] = []
     for row, history in enumerate(histories):
         before = len(events)
+        if not isinstance(history.events, Iterable):
+            raise InvalidRows(
+                f"history {row}, events: expected a list of events, got {shown(history.events)}; "
+                "an empty history is []"
+            )
         events.extend(_by_name(row, at, event) for at, event in enumerate(history.events))
         lengths.append(len(events) - before)
     wishes = {
@@ -232,6 +237,15 @@ def _column(name: str, column: Any) -> npt.NDArray[Any]:
         seconds = values.astype("datetime64[us]").astype(np.int64) / 1e6
         return np.where(np.isnat(values), np.nan, seconds)
     return values
+
+
+def num_events(history: Any) -> int:
+    """Events of one history; 0 where it does not say how many it has."""
+    if isinstance(history, History):
+        history = history.events
+    elif isinstance(history, Mapping):
+        history = history.get("events")
+    return len(history) if isinstance(history, Sized) else 0
 
 
 def listed(values: Any, place: str) -> list[Any]:

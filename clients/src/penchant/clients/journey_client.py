@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
 from penchant.clients.contract import UNKNOWN, VERSION
 from penchant.clients.errors import InvalidRequest
-from penchant.clients.histories import AnyHistories, Histories, gather
+from penchant.clients.histories import AnyHistories, Histories, gather, num_events
 from penchant.clients.journey_contract import (
     CHANNEL_SCORE,
     COUNT,
@@ -36,6 +37,8 @@ from penchant.clients.wire import Messages
 
 LONG_HISTORIES: Final = 32
 """Visitors from which an event loop should not wait for the conversion of their histories."""
+LONG_EVENTS: Final = 2_000
+"""Events of all of them from which it should not wait either."""
 
 ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
     "items": (NEXT_ITEM, SCORE, COUNT),
@@ -58,7 +61,7 @@ class _Question:
     want: Collection[str]
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int):
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer):
             raise InvalidRequest(f"k: expected a number of items, got {self.k!r}")
         if isinstance(self.want, str):
             raise InvalidRequest(f"want: expected a list of answers, got {self.want!r}")
@@ -70,7 +73,9 @@ class _Question:
 
     @property
     def is_long(self) -> bool:
-        return not isinstance(self.histories, list) or len(self.histories) >= LONG_HISTORIES
+        if not isinstance(self.histories, list) or len(self.histories) >= LONG_HISTORIES:
+            return True
+        return sum(map(num_events, self.histories)) >= LONG_EVENTS
 
     @cached_property
     def columns(self) -> Histories:

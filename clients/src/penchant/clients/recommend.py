@@ -1,7 +1,8 @@
 """``penchant recommend``: a file of events in, what each visitor wants next out.
 
-Memory does not grow with the file, and no interruption loses or doubles a visitor: finished parts
-stay beside the output until it is whole, and the same command goes on where the last one stopped.
+Memory grows with the visitor who has most events, and with the file only beyond some hundred
+million events. No interruption loses or doubles a visitor: finished parts stay beside the output
+until it is whole, and the same command goes on where the last one stopped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """``penchant perf top-items``: what it costs to choose the best K of a catalogue's N items.
 
 Three ways from a visitor's vector (B, D) to the K best of N items: the product with the table of
-item vectors and TopK in one graph, as a journey model has them; the same with a full sort in the
-graph; and the product in a graph, its scores sorted in full by NumPy. All answer the same items.
+item vectors and TopK in one graph, as a journey model has them besides its masks; the same with a
+full sort in the graph; and the product in a graph, its scores sorted in full by NumPy. All answer
+the same items.
 """
 
 from __future__ import annotations

@@ -87,29 +87,30 @@ class JourneyModel:
         for start in range(0, max(len(model_input), 1), CHUNK_ROWS):
             rows = model_input.iloc[start : start + CHUNK_ROWS]
             now = rows[NOW].to_numpy() if NOW in rows else None
-            tensors = to_tensors(_histories(rows), self._contract, Wish(now=now))
+            tensors = to_tensors(_histories(rows, start), self._contract, Wish(now=now))
             answers = self._session.run(tensors)
             del answers[VERSION]
             chunks.append(pd.DataFrame(_columns(answers), index=rows.index))
         return pd.concat(chunks)
 
 
-def _histories(rows: pd.DataFrame) -> Histories:
+def _histories(rows: pd.DataFrame, first: int) -> Histories:
+    """Some rows of a table, of which the first has that number."""
     if ITEM not in rows or rows.empty:
         raise InvalidRows(
             f"rows: expected at least one, with a column {ITEM!r} of lists, one value an event, "
             f"got {len(rows)} with the columns {[*map(str, rows.columns)]}"
         )
-    events = {name: _lists(rows[name], name) for name in EVENT_FIELDS if name in rows}
+    events = {name: _lists(rows[name], name, first) for name in EVENT_FIELDS if name in rows}
     lengths = list(map(len, events[ITEM]))
     for name, lists in events.items():
-        for row, (values, length) in enumerate(zip(lists, lengths, strict=True)):
+        for row, (values, length) in enumerate(zip(lists, lengths, strict=True), first):
             if len(values) != length:
                 raise InvalidRows(
                     f"{name}: expected as many values as {ITEM!r} has, {length}, got {len(values)} "
                     f"in row {row}; every list of a visitor needs one value an event"
                 )
-    wishes = {name: _lists(rows[name], name) for name in (EXCLUDE, "allow") if name in rows}
+    wishes = {name: _lists(rows[name], name, first) for name in (EXCLUDE, "allow") if name in rows}
     targets = rows["target_action"].tolist() if "target_action" in rows else None
     return Histories(
         offsets=[0, *accumulate(lengths)],
@@ -120,11 +121,11 @@ def _histories(rows: pd.DataFrame) -> Histories:
     )
 
 
-def _lists(column: Iterable[Any], name: str) -> list[list[Any]]:
+def _lists(column: Iterable[Any], name: str, first: int) -> list[list[Any]]:
     """Each value as a list; a missing one is an empty list."""
     return [
         [] if is_missing(value) else listed(value, f"row {row}, {name}")
-        for row, value in enumerate(column)
+        for row, value in enumerate(column, first)
     ]
 
 
