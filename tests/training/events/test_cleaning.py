@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.training.events.small_logs import DAY_S, NOW_S, events_of, log_rows, opened
+from tests.training.events.small_logs import (
+    DAY_S,
+    NOW_S,
+    events_of,
+    log_recipe,
+    log_rows,
+    opened,
+)
 
 from penchant.training.events.cleaning import RULES
+from penchant.training.events.event_log import open_event_log
+from penchant.training.events.log_recipe import Cleaning
 
 SALES: dict[str, Any] = {
     "columns": {"price": "price", "quantity": "pieces", "order_id": "basket"},
@@ -157,6 +167,18 @@ def test_consent_is_read_as_people_write_it(tmp_path: Path, agreed: list[Any]) -
     customers = {"who": ["v0", "v1", "v2"], "agreed": agreed}
     log = opened(tmp_path, customers=customers, cleaning={"no_consent": "drop"})
     assert [row["visitor_id"] for row in events_of(log)] == ["v0"]
+
+
+def test_consent_is_not_asked_without_a_column_of_it(tmp_path: Path) -> None:
+    customers = {"who": ["v0"], "city": ["Brno"]}
+    config = log_recipe(tmp_path, customers=customers | {"agreed": [True]}).customers
+    assert config is not None
+    recipe = log_recipe(tmp_path)
+    silent = replace(config, columns=replace(config.columns, consent=None))
+    log = open_event_log(replace(recipe, customers=silent), now_s=NOW_S)
+    assert log.counts.rows("no_consent") == 0
+    with pytest.raises(ValueError, match=r"cleaning\.no_consent: drop needs customers\.columns"):
+        replace(recipe, customers=silent, cleaning=Cleaning(no_consent="drop"))
 
 
 def test_every_rule_is_in_the_counts(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ def check_least(name: str, value: float, least: float) -> None:
         raise ValueError(f"{name}: expected at least {least:g}, got {value}")
 
 
+def check_share(name: str, value: float) -> None:
+    """Refuse a number outside [0, 1)."""
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}: expected a share from 0 to below 1, got {value}")
+
+
 def check_shares(*, test: float, validation: float, calibration: float) -> None:
     """Refuse shares out of range, and shares that leave nothing to train on."""
     for name, share in (("test", test), ("validation", validation)):

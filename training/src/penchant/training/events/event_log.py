@@ -89,7 +89,10 @@ class StagedLog:
 
     def stage(self, rows: ir.Table, *, keep: Sequence[str] = ()) -> ir.Table:
         """The same with what the cleaning rules need of items and customers."""
-        return with_references(self.mapped(rows, keep=keep), self.items, self.customers)
+        config = self.recipe.customers
+        asks = config is not None and config.columns.consent is not None
+        customers = self.customers if asks else None
+        return with_references(self.mapped(rows, keep=keep), self.items, customers)
 
     @property
     def faults(self) -> Faults:

@@ -203,6 +203,12 @@ class LogRecipe:
         """Refuse a name that is none and a gap that is none."""
         check_model_name(self.name)
         check_least("session_gap_minutes", self.session_gap_minutes, 0.001)
+        asks = self.customers is not None and self.customers.columns.consent is not None
+        if self.cleaning.no_consent != "keep" and not asks:
+            raise ValueError(
+                f"cleaning.no_consent: {self.cleaning.no_consent} needs customers.columns.consent, "
+                "got none; name the column that says who agreed, or keep the rows"
+            )
 
     def relative_to(self, folder: Path) -> LogRecipe:
         """The same recipe, with files looked for in `folder` first, then where we are."""

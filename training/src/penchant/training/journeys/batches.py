@@ -168,7 +168,7 @@ class JourneyBatches:
             next_channel=_tensor(columns.channel[row] * opens),
             next_hour=_tensor(np.where(opens, np.floor(hour[row]), -1)),
             purchase=torch.from_numpy(
-                np.where(is_event, self._purchase_follows[before], np.nan).astype(np.float32)
+                np.where(is_event, self.purchase_follows[before], np.nan).astype(np.float32)
             ),
         )
 
@@ -199,7 +199,7 @@ class JourneyBatches:
         return opens
 
     @cached_property
-    def _purchase_follows(self) -> npt.NDArray[np.float32]:
+    def purchase_follows(self) -> npt.NDArray[np.float32]:
         """(E,) 1 where a later event of the session is a purchase that may be learnt from.
 
         NaN where nothing says which actions are purchases, or the session goes on after `stop`.

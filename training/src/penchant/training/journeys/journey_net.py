@@ -6,8 +6,8 @@ al., 2024, arXiv 2402.17152) it takes the bias of attention by the time between 
 request, here with softmax. Older events enter as one token in front, the mean of their items (long-
 term embeddings from before the window, so that they tell nothing of what is to be predicted).
 
-What is said of channel and hour comes from a part of its own, the habit, which knows when and where
-the visitor was active but not when the request is made: the request's time would give the answer.
+What is said of channel, hour and purchase comes from a part of its own, the habit, which knows what
+she did when and where but not when the request is made: the request's time would give the answer.
 
 Letters: B visitors, P profile events, W window events, L = P + W, S = W + 1 tokens, D width, H
 heads, N item codes, K category codes, C channels, F text features, Z hidden numbers.
@@ -492,8 +492,12 @@ class JourneyNet(nn.Module):
         return logits
 
     def purchase_logit(self, hidden: Tensor) -> Tensor:
-        """Logit (B, 1) of a purchase later in this session."""
-        logit: Tensor = self.purchase(hidden[..., : self.config.width])
+        """Logit (B, 1) of a purchase later in this session.
+
+        From the habit, where there is a clock: that another event comes soon says that the session
+        goes on.
+        """
+        logit: Tensor = self.purchase(hidden[..., -self.config.width :])
         return logit
 
     def channel_logits(self, hidden: Tensor) -> Tensor:

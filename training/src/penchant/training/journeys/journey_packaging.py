@@ -180,14 +180,15 @@ def journey_answers(
 def journeys_fingerprint(journeys: Journeys, catalogue: Catalogue) -> str:
     """SHA-256, in hex, over all events and items."""
     digest = hashlib.sha256()
-    columns = ("visitor_id", "offsets", "item", "action", "channel", "time_s")
+    columns = ("visitor_id", "offsets", "item", "action", "channel", "time_s", "session")
     for name in columns:
         column = getattr(journeys, name)
         for start in range(0, len(column), FINGERPRINT_CHUNK):
             digest.update(column[start : start + FINGERPRINT_CHUNK].tobytes())
     for part in (catalogue.item_id.tolist(), catalogue.category.tolist(), catalogue.title):
         digest.update(repr(part).encode())
-    digest.update(repr((journeys.actions, journeys.channels, catalogue.categories)).encode())
+    lists = (journeys.actions, journeys.channels, journeys.timezone, catalogue.categories)
+    digest.update(repr(lists).encode())
     return digest.hexdigest()
 
 

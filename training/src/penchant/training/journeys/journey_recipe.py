@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from penchant.clients.command import bind
-from penchant.training.recipe_checks import check_least, check_model_name, check_trainer
+from penchant.training.recipe_checks import (
+    check_least,
+    check_model_name,
+    check_share,
+    check_trainer,
+)
 
 STATISTICS: Final = ("bought_together", "viewed_together", "bought_after_viewing", "popular")
 """Association statistics, by name."""
@@ -50,6 +55,9 @@ class JourneyNetworkConfig:
         for name in ("window", "width", "num_blocks", "num_heads", "feedforward"):
             check_least(f"network.{name}", getattr(self, name), 1)
         check_least("network.profile", self.profile, 0)
+        check_least("network.temperature", self.temperature, 1e-6)
+        for name in ("dropout", "item_dropout"):
+            check_share(f"network.{name}", getattr(self, name))
         if self.width % self.num_heads:
             raise ValueError(
                 f"network.num_heads: expected a divisor of network.width {self.width}, "
@@ -96,6 +104,10 @@ class JourneyFitConfig:
         """Refuse values out of range."""
         for name in ("batch_size", "max_epochs", "patience", "num_negatives"):
             check_least(f"fit.{name}", getattr(self, name), 1)
+        check_least("fit.learning_rate", self.learning_rate, 1e-12)
+        for name in ("weight_decay", "head_weight", "seed"):
+            check_least(f"fit.{name}", getattr(self, name), 0)
+        check_share("fit.in_batch_share", self.in_batch_share)
         check_least("fit.refresh_epochs", self.refresh_epochs, 0)
 
 
@@ -135,7 +147,11 @@ class AssociationConfig:
     """Actions that are purchases."""
 
     def __post_init__(self) -> None:
-        """Refuse statistics that do not exist."""
+        """Refuse statistics that do not exist and numbers that are none."""
+        for name in ("neighbours", "least_support"):
+            check_least(f"associations.{name}", getattr(self, name), 1)
+        for name in ("half_life_days", "within_hours"):
+            check_least(f"associations.{name}", getattr(self, name), 1e-6)
         for name in (*self.use, *([self.alone] if self.alone else [])):
             if name not in STATISTICS:
                 raise ValueError(
@@ -183,7 +199,7 @@ class JourneyRecipe:
     """What the served model has to keep to."""
 
     def __post_init__(self) -> None:
-        """Refuse a name that is none and Trainer arguments that the fit sets itself."""
+        """Refuse a name that is none and arguments that the Trainer does not know."""
         check_model_name(self.name)
         check_trainer(self.trainer)
 

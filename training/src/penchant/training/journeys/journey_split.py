@@ -124,8 +124,8 @@ def _split_by_time(
         left_out={name: int((mask & ~earlier).sum()) for name, mask in left_out.items()},
         protocol=(
             f"global time split: test from {_moment(test_s)}, validation from "
-            f"{_moment(validation_s)} (UTC); each event is predicted from all earlier ones of its "
-            f"visitor; {_repeats(split)}"
+            f"{_moment(validation_s)} (UTC); each event is predicted from all before it in its "
+            f"visitor's journey; networks are told its moment and action; {_repeats(split)}"
         ),
         validation_from_s=validation_s,
         test_from_s=test_s,

@@ -35,7 +35,7 @@ from penchant.training.journeys.journey_report import (
 from penchant.training.journeys.refresh import refresh_journeys
 from penchant.training.journeys.served_journey import ServedJourney
 from penchant.training.packaging import REPORT
-from penchant.training.run_folder import RunFolder, is_worker
+from penchant.training.run_folder import RunFolder, is_worker, worker_name
 from penchant.training.tracking import epoch_logger, log_fit, log_recipe, log_report, tracked_run
 from penchant.training.train import CHALLENGER
 
@@ -84,7 +84,7 @@ def train_journeys(
     place = Home(home)
     folder = RunFolder(place.runs / f"{recipe.name}-{_fingerprint(recipe)[:12]}")
     if is_worker():
-        _fit(read_journeys(recipe, _columns(folder, "worker")), recipe, folder, resume=resume)
+        _fit(read_journeys(recipe, _columns(folder, worker_name())), recipe, folder, resume=resume)
         raise SystemExit(0)
     registry = Registry(place, tracking_uri).connect()
     with console.status("reading the event log"):
