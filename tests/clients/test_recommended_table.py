@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from tests.journey_packages import TEXT
 
-from penchant.clients.recommendations import Recommendations, hour_name
+from penchant.clients.clock import hour_name
+from penchant.clients.recommendations import Recommendations
 from penchant.clients.recommended_table import RecommendedTable
 
 TABLE = RecommendedTable(contract=TEXT.contract, visitor="visitor_id", is_flat=False)
