@@ -31,6 +31,8 @@ RECIPE = JourneyRecipe(
     trainer={"accelerator": "cpu"},
 )
 ITEMS, OLD, NEW = 12, 3, 13
+WEEK_S = 7 * 86_400
+"""Visitors come at one hour of the week: hours that are new in the test part say nothing."""
 CATALOGUE = catalogue_of([None] * ITEMS)
 
 
@@ -45,7 +47,7 @@ def season(*, last: int = NEW) -> tuple[Journeys, JourneyParts]:
     for visitor in range(400):
         after = int(rng.integers(OLD, NEW)) if visitor < 220 else NEW
         rows.append([2, after if visitor < 340 else last])
-        times.append([visitor * 1000, visitor * 1000 + 60])
+        times.append([visitor * WEEK_S, visitor * WEEK_S + 60])
     journeys = journeys_of(rows, times=times)
     return journeys, split_journeys(journeys, RECIPE.split)
 
@@ -62,7 +64,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[FittedJourneys, Pa
     """A fit that has never seen the new item, and where its checkpoints are."""
     folder = tmp_path_factory.mktemp("refresh")
     journeys, parts = season()
-    learnt = journeys.item[np.asarray(journeys.time_s) < 219_000]
+    learnt = journeys.item[np.asarray(journeys.time_s) < 219 * WEEK_S]
     assert NEW not in learnt.tolist()
     return fit_journeys(journeys, CATALOGUE, parts, RECIPE, folder), folder
 

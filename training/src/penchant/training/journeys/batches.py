@@ -229,6 +229,13 @@ def hours_of_week(time_s: npt.NDArray[np.int64], timezone: str) -> npt.NDArray[n
     return (((time_s + offset - MONDAY_S) % (7 * 86_400)) / 3600).astype(np.float32)
 
 
+def _hour_of(journeys: Journeys, row: Places) -> npt.NDArray[np.float32]:
+    """Hour of the week of some events, without a look at the others; -1 without a clock."""
+    if not journeys.has_clock:
+        return np.full(len(row), -1, np.float32)
+    return hours_of_week(journeys.time_s[row], journeys.timezone)
+
+
 def _utc_offsets(time_s: Places, timezone: str) -> Places:
     """(E,) seconds that the zone is ahead of UTC, looked up once for each hour that occurs."""
     from datetime import datetime
@@ -284,7 +291,7 @@ def history_batch(batches: JourneyBatches, targets: Targets, *, repeats: bool) -
         action=_tensor(columns.action[row] * there),
         channel=_tensor(columns.channel[row] * there),
         age=torch.from_numpy(age.astype(np.float32)),
-        now_hour=torch.from_numpy(batches.hour[now].astype(np.float32)[:, None]),
+        now_hour=torch.from_numpy(_hour_of(columns, now)[:, None]),
         target=torch.from_numpy(columns.item[now].astype(np.int64)),
         target_action=torch.from_numpy(columns.action[now].astype(np.int64)),
         met=nothing if repeats else met_items(columns, targets),
