@@ -5,20 +5,17 @@ Letters: N rows asked for, G goals, F features.
 
 from __future__ import annotations
 
-import logging
 import time
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
@@ -39,13 +36,10 @@ from penchant.training.served_propensity import ServedPropensity, mean_embedding
 from penchant.training.split import Parts, Rows
 from penchant.training.table import Table
 from penchant.training.teacher import soft_labels
+from penchant.training.train_to_best import train_to_best
 
 MONITOR: Final = "validation/logloss"
 ENCODER_FILE: Final = "encode.onnx"
-GRADIENT_CLIP: Final = 1.0
-"""Largest norm of a step's gradient; `trainer.gradient_clip_val` in the recipe overrides it."""
-CHECKPOINTS: Final = "checkpoints"
-LAST_CHECKPOINT: Final = "last.ckpt"
 EXPLAIN_ROWS: Final = 512
 """Rows explained at once: each row is scored again for 2F coalitions of features."""
 
@@ -131,15 +125,20 @@ def fit_propensity(
     data = _data_module(table, roles, recipe, folder=folder)
     net = PropensityNet(features.sizes, num_goals=len(recipe.goals), config=recipe.network)
     started = time.perf_counter()
-    net, epochs = _train(
-        PropensityModule(net, recipe.fit),
+    module = PropensityModule(net, recipe.fit)
+    epochs = train_to_best(
+        module,
         data,
-        recipe,
+        monitor=MONITOR,
+        mode="min",
+        patience=recipe.fit.patience,
+        options={"max_epochs": recipe.fit.max_epochs} | recipe.trainer,
         folder=folder,
         resume=resume,
         logger=logger,
         callbacks=callbacks,
     )
+    net = module.averaged.cpu().eval()
     fit_s = time.perf_counter() - started
     served = calibrated(net, data.train, _calibration(table, roles, data.train, encoder=encoder))
     return FittedPropensity(
@@ -210,60 +209,3 @@ def _calibration(
     if roles.calibration is roles.train:
         return train
     return encode_part(encoder, table, roles.calibration.rows, None, fold=roles.calibration.fold)
-
-
-def _train(
-    module: PropensityModule,
-    data: PropensityDataModule,
-    recipe: Recipe,
-    *,
-    folder: Path,
-    resume: bool,
-    logger: Logger | None,
-    callbacks: Sequence[Callback],
-) -> tuple[PropensityNet, int]:
-    """Train until early stopping; return the net with the best weights, and the epochs."""
-    checkpoint = ModelCheckpoint(
-        dirpath=folder / CHECKPOINTS,
-        filename="best",
-        monitor=MONITOR,
-        save_last=True,
-        enable_version_counter=False,
-    )
-    stopping = EarlyStopping(MONITOR, patience=recipe.fit.patience)
-    options: dict[str, Any] = {
-        "max_epochs": recipe.fit.max_epochs,
-        "gradient_clip_val": GRADIENT_CLIP,
-        "num_sanity_val_steps": 0,
-        "logger": logger or False,
-        "log_every_n_steps": 1,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "default_root_dir": folder,
-    }
-    last = folder / CHECKPOINTS / LAST_CHECKPOINT
-    with quiet_lightning():
-        trainer = pl.Trainer(
-            **(options | recipe.trainer), callbacks=[checkpoint, stopping, *callbacks]
-        )
-        trainer.fit(module, data, ckpt_path=last if resume and last.exists() else None)
-    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(best["state_dict"])
-    return module.averaged.cpu().eval(), trainer.current_epoch
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's announcements (devices, tips) and its own deprecations off the terminal."""
-    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        # A resumed run finds its own checkpoints there; any other run begins in a new folder.
-        warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
-        # Lightning 2.6 walks batches with a class that torch 2.13 is about to drop.
-        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

@@ -40,12 +40,17 @@ def fit_associations(
         catalogue: Items by code.
         before_s: Only events before this moment count; None counts all.
     """
-    gap = log.recipe.session_gap_minutes if log.has_clock else None
     events = log.events
     if before_s is not None:
         events = events.filter(events.time_s < before_s)
     newest = events.time_s.max().to_pyarrow().as_py() if log.has_clock else None
-    return _tables(with_sessions(events, gap), config, catalogue, newest, catalogue.encode_arrow)
+    return _tables(
+        with_sessions(events, log.session_gap_minutes),
+        config,
+        catalogue,
+        newest,
+        catalogue.encode_arrow,
+    )
 
 
 def fit_associations_of_journeys(

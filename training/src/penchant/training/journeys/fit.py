@@ -9,15 +9,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from penchant.training.fit import CHECKPOINTS, GRADIENT_CLIP, LAST_CHECKPOINT, quiet_lightning
 from penchant.training.journeys.batches import (
     JourneyBatches,
     history_batch,
@@ -33,6 +32,7 @@ from penchant.training.journeys.journey_split import JourneyParts, events_before
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import Scores
 from penchant.training.journeys.targets import Places, Targets
+from penchant.training.train_to_best import train_to_best
 
 VALIDATION_TARGETS: Final = (2_000, 10_000)
 """Least and most targets that decide when to stop; where the validation part has more, a sample."""
@@ -99,8 +99,18 @@ def fit_journeys(
     module = JourneyModule(net, recipe.fit, action_weight=action_weight(journeys, recipe))
     data = JourneyDataModule(batches, _stopping_targets(parts, recipe), recipe)
     started = time.perf_counter()
-    epochs = _train(
-        module, data, recipe, folder=folder, resume=resume, logger=logger, callbacks=callbacks
+    epochs = train_to_best(
+        module,
+        data,
+        monitor=MONITOR,
+        mode="max",
+        patience=recipe.fit.patience,
+        options={"max_epochs": recipe.fit.max_epochs, "reload_dataloaders_every_n_epochs": 1}
+        | recipe.trainer,
+        folder=folder,
+        resume=resume,
+        logger=logger,
+        callbacks=callbacks,
     )
     return FittedJourneys(
         net=module.averaged.cpu().folded(), epochs=epochs, fit_s=time.perf_counter() - started
@@ -175,45 +185,3 @@ def action_weight(journeys: Journeys, recipe: JourneyRecipe) -> torch.Tensor:
             )
     weights = [recipe.fit.action_weights.get(name, 1.0) for name in journeys.actions]
     return torch.tensor([0.0, *weights])
-
-
-def _train(
-    module: JourneyModule,
-    data: JourneyDataModule,
-    recipe: JourneyRecipe,
-    *,
-    folder: Path,
-    resume: bool,
-    logger: Logger | None,
-    callbacks: Sequence[Callback],
-) -> int:
-    """Train until early stopping; leave the best weights in the module; return the epochs."""
-    checkpoint = ModelCheckpoint(
-        dirpath=folder / CHECKPOINTS,
-        filename="best",
-        monitor=MONITOR,
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-    )
-    stopping = EarlyStopping(MONITOR, mode="max", patience=recipe.fit.patience)
-    options: dict[str, Any] = {
-        "max_epochs": recipe.fit.max_epochs,
-        "gradient_clip_val": GRADIENT_CLIP,
-        "num_sanity_val_steps": 0,
-        "reload_dataloaders_every_n_epochs": 1,
-        "logger": logger or False,
-        "log_every_n_steps": 1,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "default_root_dir": folder,
-    }
-    last = folder / CHECKPOINTS / LAST_CHECKPOINT
-    with quiet_lightning():
-        trainer = pl.Trainer(
-            **(options | recipe.trainer), callbacks=[checkpoint, stopping, *callbacks]
-        )
-        trainer.fit(module, data, ckpt_path=last if resume and last.exists() else None)
-    best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
-    module.load_state_dict(best["state_dict"])
-    return trainer.current_epoch

@@ -18,7 +18,6 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from penchant.training.fit import CHECKPOINTS, GRADIENT_CLIP, quiet_lightning
 from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.fit import (
     FittedJourneys,
@@ -31,6 +30,7 @@ from penchant.training.journeys.journey_module import JourneyModule
 from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys
+from penchant.training.train_to_best import CHECKPOINTS, GRADIENT_CLIP, quiet_lightning
 
 BEST_CHECKPOINT: Final = "best.ckpt"
 STEP_SHARE: Final = 0.5

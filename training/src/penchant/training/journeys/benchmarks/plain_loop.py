@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from penchant.training.fit import quiet_lightning
 from penchant.training.journeys.batches import JourneyBatches
 from penchant.training.journeys.benchmarks.movielens import RECIPE
 from penchant.training.journeys.benchmarks.public_data import movielens_1m
@@ -34,6 +33,7 @@ from penchant.training.journeys.journey_module import JourneyModule
 from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.targets import targets_of
+from penchant.training.train_to_best import quiet_lightning
 
 LENGTH = RECIPE.network.window
 
