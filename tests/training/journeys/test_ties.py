@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.training.journeys.small_logs import log_of
 
-from penchant.training.journeys import ties
+from penchant.training.journeys import build, ties
 from penchant.training.journeys.build import build_journeys
 from penchant.training.journeys.journeys import Journeys
 
@@ -57,3 +57,34 @@ def test_a_log_that_is_read_again_gives_the_same_order(tmp_path: Path) -> None:
 def test_a_log_without_a_clock_keeps_its_order(tmp_path: Path) -> None:
     orders = orders_of(built(tmp_path, unit="order"))
     assert (orders == np.arange(2, ITEMS + 2)).all()
+
+
+def test_actions_of_one_moment_come_in_either_order(tmp_path: Path) -> None:
+    rows = [
+        (f"v{visitor}", day * DAY_S, action, "i", channel)
+        for visitor in range(4)
+        for day in range(50)
+        for action, channel in (("view", "web"), ("cart", "app"))
+    ]
+    columns = ("visitor_id", "time", "action", "item_id", "channel")
+    journeys = build_journeys(log_of(rows, columns=columns), tmp_path)[0]
+    action = np.asarray(journeys.action).reshape(-1, 2)
+    assert (np.sort(action, axis=1) == [1, 2]).all(), "none is lost"
+    assert 0.35 < (action[:, 0] == 1).mean() < 0.65
+    of_view = journeys.channels.index("web") + 1
+    is_view = action == journeys.actions.index("view") + 1
+    channel = np.asarray(journeys.channel).reshape(-1, 2)
+    assert ((channel == of_view) == is_view).all(), "an event keeps its channel"
+
+
+def test_a_folder_is_whole_only_when_the_order_was_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "draw_order_of_ties", stop)
+    with pytest.raises(KeyboardInterrupt):
+        built(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        Journeys.open(tmp_path)

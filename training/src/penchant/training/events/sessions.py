@@ -6,7 +6,8 @@ import ibis
 import ibis.expr.types as ir
 
 EVENT_ORDER = ("time_s", "action", "item_id", "order_id")
-"""Columns by which a visitor's events are ordered; those after the first break ties."""
+"""Columns by which a visitor's events are ordered. Those after the first only make that an order of
+events of one moment exists at all; no answer may hang on it, and journeys draw one (ties.py)."""
 
 
 def with_sessions(events: ir.Table, gap_minutes: float | None) -> ir.Table:

@@ -49,8 +49,7 @@ def build_journeys(
 
     Returns:
         The journeys, memory-mapped, visitors in the order of their ids and the events of each by
-        time, then action, and those of one moment and action in an order that is drawn; and the
-        catalogue.
+        time, those of one moment in an order that is drawn (see ties.py); and the catalogue.
 
     Raises:
         ValueError: There is no event, or there are more actions or channels than codes.
@@ -71,9 +70,16 @@ def build_journeys(
         for batch in _ordered(events):
             writer.write(batch)
     catalogue.save(folder)
-    writer.finish(timezone=log.recipe.events.timezone, has_clock=log.has_clock)
+    writer.finish()
     if log.has_clock:
         draw_order_of_ties(folder)
+    Journeys.save_lists(
+        folder,
+        actions=actions,
+        channels=channels,
+        timezone=log.recipe.events.timezone,
+        has_clock=log.has_clock,
+    )
     return Journeys.open(folder), catalogue
 
 
@@ -205,17 +211,10 @@ class _Writer:
         for column in self.columns.values():
             column.close()
 
-    def finish(self, *, timezone: str, has_clock: bool) -> None:
+    def finish(self) -> None:
         events = self.columns["item"].length
         np.save(self.folder / "visitor_id.npy", _plain(self.visitors), allow_pickle=False)
         np.save(self.folder / "offsets.npy", np.concatenate([*self.starts, [events]]))
-        Journeys.save_lists(
-            self.folder,
-            actions=self.actions,
-            channels=self.channels,
-            timezone=timezone,
-            has_clock=has_clock,
-        )
 
 
 def _plain(ids: list[pa.Array]) -> npt.NDArray[Any]:

@@ -3,8 +3,9 @@
 A shop writes the lines of an order at one moment, and a log does not say which came first. Any rule
 that ranks items, as by their ids, would say something of the next line that nobody knows when the
 model is asked: a network learns that the next item ranks behind the last one, and its ranks on held
-out orders look better than they are. So the order of such events is drawn, from the visitor, the
-moment and the item: differently each time, and equally each time that the log is read.
+out orders look better than they are. The same holds of actions: by their names a cart would come
+before the view that filled it. So the order of all events of one visitor and moment is drawn, from
+what an event is: differently each time, and equally each time that the log is read.
 
 Letters: E events.
 """
@@ -19,21 +20,20 @@ import numpy.typing as npt
 
 CHUNK_EVENTS: Final = 4_000_000
 """Events that are held at a time, but for a visitor who has more."""
-_MOVED: Final = ("item", "channel")
-"""Columns in which events of one visitor, moment and action may differ."""
+_MOVED: Final = ("item", "action", "channel")
+"""Columns in which events of one visitor and moment may differ."""
 
 Draws = npt.NDArray[np.uint64]
 
 
 def draw_order_of_ties(folder: Path) -> None:
-    """Reorder events of one visitor, moment and action in columns that lie in a folder.
+    """Reorder events of one visitor and moment in columns that lie in a folder.
 
     Args:
         folder: With the columns of journeys as ``.npy``; visitors and moments are in order.
     """
     offsets = np.load(folder / "offsets.npy")
     time = np.load(folder / "time_s.npy", mmap_mode="r")
-    action = np.load(folder / "action.npy", mmap_mode="r")
     moved = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in _MOVED}
     first = 0
     while first < len(offsets) - 1:
@@ -41,8 +41,9 @@ def draw_order_of_ties(folder: Path) -> None:
         last = max(last, first + 1)
         rows = slice(int(offsets[first]), int(offsets[last]))
         visitor = np.repeat(np.arange(first, last), np.diff(offsets[first : last + 1]))
-        drawn = _draws(visitor, np.asarray(time[rows]), np.asarray(moved["item"][rows]))
-        order = np.lexsort((drawn, action[rows], time[rows], visitor))
+        differing = (np.asarray(column[rows]) for column in moved.values())
+        drawn = _draws(visitor, np.asarray(time[rows]), *differing)
+        order = np.lexsort((drawn, time[rows], visitor))
         for column in moved.values():
             column[rows] = np.asarray(column[rows])[order]
         first = last
@@ -50,13 +51,12 @@ def draw_order_of_ties(folder: Path) -> None:
         column.flush()
 
 
-def _draws(
-    visitor: npt.NDArray[np.int64], time_s: npt.NDArray[np.int64], item: npt.NDArray[np.int32]
-) -> Draws:
+def _draws(visitor: npt.NDArray[np.int64], *columns: npt.NDArray[np.integer]) -> Draws:
     """(E,) numbers as good as random, made of what an event is."""
     mixed = _mixed(visitor.astype(np.uint64))
-    mixed = _mixed(mixed ^ time_s.astype(np.uint64))
-    return _mixed(mixed ^ item.astype(np.uint64))
+    for column in columns:
+        mixed = _mixed(mixed ^ column.astype(np.uint64))
+    return mixed
 
 
 def _mixed(number: Draws) -> Draws:
