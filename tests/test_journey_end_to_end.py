@@ -14,7 +14,7 @@ from penchant.clients import JourneyClient, Recommendations
 from penchant.clients.histories import History
 from penchant.clients.home import Home
 from penchant.serving.publish import publish
-from penchant.serving.registry import CHAMPION, Registry
+from penchant.serving.registry import CHALLENGER, CHAMPION, Registry
 from penchant.serving.supervisor import Supervisor, running_server
 from penchant.training.journeys.journey_packaging import journey_answers, journey_contract
 from penchant.training.journeys.journey_recipe import read_journey_recipe
@@ -23,7 +23,6 @@ from penchant.training.journeys.targets import Targets
 from penchant.training.journeys.train import TrainedJourneys, train_journeys
 from penchant.training.simulation.simulate import simulate_log
 from penchant.training.simulation.simulation_config import SimulationConfig
-from penchant.training.train import CHALLENGER
 
 pytestmark = [
     pytest.mark.timeout(600),

@@ -12,10 +12,10 @@ import pytest
 from tests.tables import shop_recipe, shop_rows
 
 from penchant.clients.home import Home
-from penchant.serving.registry import Registry
+from penchant.serving.registry import CHALLENGER, Registry
 from penchant.training.network_config import NetworkConfig
 from penchant.training.recipe import FitConfig, Recipe
-from penchant.training.train import CHALLENGER, train_propensity
+from penchant.training.train import train_propensity
 
 EPOCHS = 30
 SLOW_FIT = FitConfig(max_epochs=EPOCHS, patience=EPOCHS, batch_size=16)

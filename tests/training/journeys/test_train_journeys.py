@@ -13,14 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from penchant.clients.home import Home
-from penchant.serving.registry import Registry
+from penchant.serving.registry import CHALLENGER, Registry
 from penchant.training.events.event_log import read_log_recipe
 from penchant.training.journeys.journey_recipe import JourneyRecipe, read_journey_recipe
 from penchant.training.journeys.train import train_journeys
 from penchant.training.recipe import SHIPPED_JOURNEYS, shipped_recipe
 from penchant.training.simulation.simulate import simulate_log
 from penchant.training.simulation.simulation_config import SimulationConfig
-from penchant.training.train import CHALLENGER
 
 EPOCHS = 12
 PATIENCE_S = 120

@@ -5,17 +5,15 @@ MLflow is imported when it is first needed: it takes seconds.
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from penchant.clients.home import Home
+from penchant.serving.mlflow_calls import quiet_mlflow, unchanged_environment, variables
 from penchant.serving.package import ModelPackage
 from penchant.serving.tracking_uri import (
     TRACKING_URI_VARIABLE,
@@ -29,20 +27,13 @@ if TYPE_CHECKING:
 
 CHAMPION: Final = "champion"
 """Alias of the version that is meant to be served."""
+CHALLENGER: Final = "challenger"
+"""Alias of the version that is meant to be served beside it; training moves it to the newest."""
 
 LOADER_MODULE: Final = "penchant.serving.pyfunc"
 
 _PACKAGE_TAG: Final = "penchant.created_at"
 _REQUIREMENTS: Final = (f"penchant[serving]=={metadata.version('penchant')}",)
-_NOISY_LOGGERS: Final = ("mlflow", "alembic")
-_MLFLOW_WARNINGS: Final = (
-    (DeprecationWarning, ".*noload"),
-    (UserWarning, ".*Any type hint is inferred as AnyType"),
-    (UserWarning, ".*An input example was not provided"),
-)
-"""What MLflow warns of that no user of penchant could mend: its own code, and an example that it
-would only use to check a signature made from the contract."""
-_QUIET: Final = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 _IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 """For the first call alone: by default MLflow retries for minutes."""
 
@@ -73,14 +64,14 @@ class Registry:
             ValueError: if the store cannot be reached or opened; known within a few seconds.
         """
         check_reachable(self.tracking_uri)
-        with _quiet_mlflow():
+        with quiet_mlflow():
             from mlflow import set_registry_uri, set_tracking_uri
             from mlflow.exceptions import MlflowException
             from sqlalchemy.exc import SQLAlchemyError
         try:
             if self.is_local:
                 self._make_store()
-            with _quiet_mlflow(), _variables(_IMPATIENT), unchanged_environment():
+            with quiet_mlflow(), variables(_IMPATIENT), unchanged_environment():
                 set_tracking_uri(self.tracking_uri)
                 set_registry_uri(self.tracking_uri)
                 self._client().search_experiments(max_results=1)
@@ -97,7 +88,7 @@ class Registry:
             return
         with tempfile.TemporaryDirectory(dir=self.home.folder, prefix=".store-") as folder:
             partial = Path(folder) / database.name
-            with _quiet_mlflow(), unchanged_environment():
+            with quiet_mlflow(), unchanged_environment():
                 from mlflow import MlflowClient
 
                 MlflowClient(f"sqlite:///{partial.absolute()}").search_experiments(max_results=1)
@@ -106,7 +97,7 @@ class Registry:
 
     def experiment(self, name: str) -> str:
         """Id of the experiment, made if new; the default store keeps artifacts in home."""
-        with _quiet_mlflow():
+        with quiet_mlflow():
             client = self._client()
             found = client.get_experiment_by_name(name)
             if found is not None:
@@ -131,7 +122,7 @@ class Registry:
         Raises:
             ValueError: if MLflow refuses.
         """
-        with _quiet_mlflow():
+        with quiet_mlflow():
             import mlflow.pyfunc
             from mlflow.exceptions import MlflowException
             from mlflow.models import Model
@@ -140,7 +131,7 @@ class Registry:
 
         name = package.manifest.name
         try:
-            with _quiet_mlflow():
+            with quiet_mlflow():
                 client = self._client()
                 # Made here, because MLflow would put it into the experiment that is active.
                 model = client.create_logged_model(
@@ -183,14 +174,14 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            with _quiet_mlflow():
+            with quiet_mlflow():
                 self._client().set_registered_model_alias(model, alias, str(version))
         except MlflowException as error:
             raise self._refused(f"setting the alias {alias!r}", model, version, error) from error
 
     def version_of(self, model: str, alias: str) -> int | None:
         """Version that an alias points at; None where there is no such model or alias."""
-        with _quiet_mlflow():
+        with quiet_mlflow():
             client = self._client()
             found = client.search_registered_models(f"name = '{model}'")
             version = found[0].aliases.get(alias) if found else None
@@ -198,7 +189,7 @@ class Registry:
 
     def newest(self, model: str) -> int | None:
         """Highest registered version; None where there is none."""
-        with _quiet_mlflow():
+        with quiet_mlflow():
             versions = self._client().search_model_versions(f"name = '{model}'")
         return max((int(found.version) for found in versions), default=None)
 
@@ -215,7 +206,7 @@ class Registry:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
             try:
-                with _quiet_mlflow():
+                with quiet_mlflow():
                     uri = self._client().get_model_version_download_uri(model, str(version))
                     path = mlflow.artifacts.download_artifacts(uri, dst_path=temporary)
             except (MlflowException, OSError) as error:
@@ -258,47 +249,3 @@ class Registry:
             f"version: expected a registered version of {model!r} in {store}, got {version}; "
             f"{known}: `penchant train propensity` or `penchant train journeys` registers one"
         )
-
-
-@contextmanager
-def unchanged_environment() -> Iterator[None]:
-    """Undo that MLflow writes its store into the environment: another home has its own store."""
-    before = os.environ.get(TRACKING_URI_VARIABLE)
-    try:
-        yield
-    finally:
-        os.environ.pop(TRACKING_URI_VARIABLE, None)
-        if before is not None:
-            os.environ[TRACKING_URI_VARIABLE] = before
-
-
-@contextmanager
-def _quiet_mlflow() -> Iterator[None]:
-    """Keep MLflow's progress bars and announcements off the terminal; warnings and errors stay."""
-    loggers = [logging.getLogger(name) for name in _NOISY_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), _variables(_QUIET):
-            for category, message in _MLFLOW_WARNINGS:
-                warnings.filterwarnings("ignore", message=message, category=category)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the time of a block: MLflow reads its settings from there."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

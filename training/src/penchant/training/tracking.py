@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from penchant.clients.contract import PROPENSITY
-from penchant.serving.registry import Registry, unchanged_environment
+from penchant.serving.mlflow_calls import unchanged_environment
+from penchant.serving.registry import Registry
 from penchant.training.fit import FittedPropensity
 from penchant.training.recipe import Recipe
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console
 
 from penchant.clients.home import Home
 from penchant.serving.package import ModelPackage
-from penchant.serving.registry import Registry
+from penchant.serving.registry import CHALLENGER, Registry
 from penchant.training.assessment import assess, network_metrics, test_metrics
 from penchant.training.evaluation import Evaluation
 from penchant.training.fit import MONITOR, FittedPropensity, fit_propensity
@@ -22,9 +21,6 @@ from penchant.training.run_folder import RunFolder, is_worker
 from penchant.training.split import Parts, split_rows
 from penchant.training.table import Table, read_table
 from penchant.training.tracking import epoch_logger, log_fit, log_recipe, log_report, tracked_run
-
-CHALLENGER: Final = "challenger"
-"""Alias that the newest trained version gets; publishing makes a version ``champion``."""
 
 
 @dataclass(frozen=True, kw_only=True)

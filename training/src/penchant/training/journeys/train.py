@@ -13,7 +13,7 @@ from rich.console import Console
 from penchant.clients.home import Home
 from penchant.clients.journey_contract import JOURNEY
 from penchant.serving.package import ModelPackage
-from penchant.serving.registry import Registry
+from penchant.serving.registry import CHALLENGER, Registry
 from penchant.training.fit_progress import FitProgress
 from penchant.training.journeys.fit import FittedJourneys, fit_journeys
 from penchant.training.journeys.journey_data import JourneyData, read_journeys
@@ -37,7 +37,6 @@ from penchant.training.journeys.served_journey import ServedJourney
 from penchant.training.packaging import REPORT
 from penchant.training.run_folder import RunFolder, is_worker, worker_name
 from penchant.training.tracking import epoch_logger, log_fit, log_recipe, log_report, tracked_run
-from penchant.training.train import CHALLENGER
 
 
 @dataclass(frozen=True, kw_only=True)
