@@ -17,6 +17,7 @@ from penchant.training.journeys.baselines import (
 )
 from penchant.training.journeys.journey_recipe import JourneySplit
 from penchant.training.journeys.journey_split import split_journeys
+from penchant.training.journeys.ranking import checked_scores
 from penchant.training.journeys.session_knn import fit_session_knn
 from penchant.training.journeys.targets import Histories, Targets, histories
 
@@ -73,6 +74,26 @@ def test_popularity_orders_ties_and_nothing_else() -> None:
     assert np.argsort(-filled, axis=1)[:, :3].tolist() == [[4, 3, 2], [3, 2, 4]]
 
 
+def test_ties_are_told_apart_however_near_popularities_are_and_other_scores_are_not() -> None:
+    many = 2000
+    rng = np.random.default_rng(0)
+    popular = Popularity(np.float64(1) + rng.permutation(many) * 1e-9)
+    order = np.argsort(-popular.popularity)
+    one = np.float32(0.7)
+    score = np.full((2, many), one)
+    score[1] = 0
+    least = int(order[-1])
+    score[:, least] = np.nextafter(score[:, least], np.float32(1))  # of least popularity
+    for filled in popular.fill(score):
+        assert np.argsort(-filled).tolist() == [least, *order[:-1].tolist()]
+    histories_ = Histories(
+        item=np.zeros((1, 1), np.int32),
+        action=np.zeros((1, 1), np.uint8),
+        age_s=np.zeros((1, 1), np.float32),
+    )
+    assert np.argsort(-checked_scores(popular.scores(histories_), 1)[0]).tolist() == order.tolist()
+
+
 @pytest.mark.parametrize("newest", [1, 4, 50])
 def test_item_knn(newest: int) -> None:
     found = fit_item_knn(JOURNEYS, PARTS.test_from, ALIKE, newest=newest, neighbours=5)
@@ -87,7 +108,7 @@ def test_item_knn(newest: int) -> None:
     scores = found.scores(histories(JOURNEYS, TEST, 200))
     for case in range(len(TEST)):
         wanted = sum((cosine[i] for i in set(newest_items(case, newest)) if i), np.zeros(N))
-        np.testing.assert_allclose(scores[case], wanted / (wanted.max() or 1), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(scores[case], wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_item_knn_counts_the_newest_different_items(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +157,7 @@ def test_session_knn(recent: int, neighbours: int) -> None:
             for item in items[by_time[place]]:
                 rarity = math.log(len(items) / count[item])
                 wanted[item] += sum(shared[place]) * max(shared[place]) * rarity
-        np.testing.assert_allclose(scores[case], wanted / (wanted.max() or 1), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(scores[case], wanted / newest**2, rtol=1e-5, atol=1e-6)
 
 
 def test_associations_alone() -> None:
@@ -146,7 +167,7 @@ def test_associations_alone() -> None:
     rows = Histories(item=item, action=item.astype(np.uint8), age_s=item.astype(np.float32))
     found = one.scores(rows)
     wanted = TABLES.scores(item)[:, 1]
-    np.testing.assert_allclose(found[0], wanted[0] / wanted[0].max(), atol=2e-6)
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-6, atol=1e-30)
     assert np.argsort(-found[1])[:3].tolist() == [13, 12, 11]
 
 

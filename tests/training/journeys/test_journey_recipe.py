@@ -10,6 +10,8 @@ from penchant.training.journeys.journey_recipe import (
     AssociationConfig,
     JourneyFitConfig,
     JourneyNetworkConfig,
+    JourneyRecipe,
+    JourneySplit,
 )
 
 
@@ -26,6 +28,14 @@ from penchant.training.journeys.journey_recipe import (
         (AssociationConfig, {"half_life_days": 0.0}, r"associations\.half_life_days"),
         (AssociationConfig, {"neighbours": 0}, r"associations\.neighbours"),
         (AssociationConfig, {"use": ("liked",)}, r"associations: expected some of .*, got 'liked'"),
+        (
+            JourneySplit,
+            {"by": "visitor"},
+            r"split\.by: expected time or leave_one_out, got 'visitor",
+        ),
+        (JourneySplit, {"test": 1.0}, r"split\.test: expected a share between 0 and 1, got 1\.0"),
+        (JourneySplit, {"validation": 0.0}, r"split\.validation: expected a share between"),
+        (JourneySplit, {"test": float("nan")}, r"split\.test: expected a share between 0 and 1"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(
@@ -33,3 +43,31 @@ def test_numbers_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         kind(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"target_action": "purchse"}, r"target_action: .* got 'purchse'; did you mean purchase\?"),
+        ({"fit": JourneyFitConfig(action_weights={"buy": 3.0})}, r"fit\.action_weights: .*'buy'"),
+        (
+            {"associations": AssociationConfig(action_weights={"buy": 3.0})},
+            r"associations\.action_weights: expected one of the log's actions \(view, purchase\)",
+        ),
+        (
+            {"associations": AssociationConfig(purchase_actions=("purchase", "order"))},
+            r"associations\.purchase_actions: .* got 'order'; name one of them or leave it out",
+        ),
+    ],
+)
+def test_actions_that_the_log_lacks_are_refused(changed: dict[str, Any], message: str) -> None:
+    recipe = JourneyRecipe(name="shop", log="log.yaml", **changed)
+    with pytest.raises(ValueError, match=message):
+        recipe.check_actions(("view", "purchase"))
+
+
+def test_nothing_need_be_said_of_a_log_without_purchases() -> None:
+    recipe = JourneyRecipe(name="shop", log="log.yaml")
+    recipe.check_actions(("view",))
+    assert recipe.associations.purchases == ("purchase",)
+    assert AssociationConfig(purchase_actions=()).purchases == ()

@@ -68,8 +68,6 @@ def test_refusals() -> None:
     ordered = journeys_of([[2, 3, 4, 5]], has_clock=False)
     with pytest.raises(ValueError, match=r"split\.by: expected leave_one_out, got time"):
         split_journeys(ordered, JourneySplit())
-    with pytest.raises(ValueError, match=r"split\.test: expected a share between 0 and 1, got 1"):
-        split_journeys(JOURNEYS, JourneySplit(test=1))
     with pytest.raises(ValueError, match="the validation part has no event to predict"):
         split_journeys(journeys_of([[2]] * 50, times=[[n] for n in range(50)]), JourneySplit())
 

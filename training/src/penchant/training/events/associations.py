@@ -57,8 +57,8 @@ def association_pairs(
         `item_id`, `other_id`, `weight` (float64, above 0), `support` (int64, times seen).
     """
     weighed = _weighed(events, config, reference_s)
-    bought = weighed.filter(weighed.action.isin(config.purchase_actions))
-    viewed = weighed.filter(~weighed.action.isin(config.purchase_actions))
+    bought = weighed.filter(weighed.action.isin(config.purchases))
+    viewed = weighed.filter(~weighed.action.isin(config.purchases))
     within_s = None if reference_s is None else config.within_hours * _HOUR_S
     if statistic == "bought_together":
         counted = _mirrored(_together(_with_basket(bought), within_s=None), config)

@@ -199,7 +199,6 @@ class AssociationScores(nn.Module):
 
     place: Tensor
     weight: Tensor
-    popularity: Tensor
 
     def __init__(self, tables: AssociationTables) -> None:
         """Copy the tables, laid out so that one Gather and one scatter serve all statistics."""
@@ -209,7 +208,6 @@ class AssociationScores(nn.Module):
         for name, values in (("place", tables.code + shift), ("weight", tables.weight)):
             by_item = np.moveaxis(values, 0, 1).reshape(tables.num_codes, -1)
             self.register_buffer(name, torch.tensor(by_item))
-        self.register_buffer("popularity", torch.tensor(tables.popularity))
 
     def forward(self, item_code: Tensor) -> Tensor:
         """Scores (B, P, N) of the statistics about pairs."""

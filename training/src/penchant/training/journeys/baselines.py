@@ -9,6 +9,7 @@ Letters: B targets at a time, L events of a history, N item codes, V visitors, S
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Protocol
 
@@ -28,6 +29,10 @@ MOST_ITEMS = 500
 """Newest different items of a visitor from which item-kNN counts pairs."""
 BASELINE_LENGTH = 200
 """Events of a history that baselines look at."""
+_TIE = 2.0**-25
+"""Share of a score by which ties are ordered: half the least step between two FP32 numbers."""
+_LEAST = 2.0**-200
+"""Orders what has no score; less than any FP32 number above 0."""
 
 
 class Baseline(Protocol):
@@ -57,17 +62,24 @@ class Popularity:
     popularity: npt.NDArray[np.float64]
     """(N,) weight of each item, at least 0."""
 
+    @cached_property
+    def place(self) -> npt.NDArray[np.float64]:
+        """(N,) share in [0, 1] of the different popularities that are below the item's."""
+        distinct, place = np.unique(self.popularity, return_inverse=True)
+        return place / len(distinct)
+
     def scores(self, histories: Histories) -> Scores:
         """Scores (B, N), the same in each row."""
-        one = self.popularity.astype(np.float32)
-        return np.broadcast_to(one, (len(histories.item), len(one)))
+        return np.broadcast_to(self.popularity, (len(histories.item), len(self.popularity)))
 
     def fill(self, scores: Scores) -> Scores:
-        """Scores (B, N) at least 0, with ties and items without a score ordered by popularity."""
-        most = scores.max(axis=1, keepdims=True)
-        share = self.popularity / max(self.popularity.max(), 1e-12)
-        filled = scores / np.where(most > 0, most, 1) + 1e-6 * share
-        return np.asarray(filled, np.float32)
+        """Scores (B, N) at least 0, with ties and items without a score ordered by popularity.
+
+        What differs as FP32 keeps its order, for what is added is less than the least difference of
+        two such numbers, and FP64 holds both.
+        """
+        exact = scores.astype(np.float32).astype(np.float64)
+        return exact * (1 + _TIE * self.place) + _LEAST * self.place
 
 
 def fit_popularity(

@@ -223,14 +223,7 @@ class BlendModule(nn.Module):
         always = np.float32(blend.alpha.get(POPULAR, 0.0)) * np.log1p(tables.popularity)
         self.register_buffer("popular", torch.from_numpy(always))
 
-    def forward(
-        self,
-        item_logits: Tensor,
-        item_code: Tensor,
-        action_code: Tensor | None = None,
-        age: Tensor | None = None,
-        target_code: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, item_logits: Tensor, item_code: Tensor) -> Tensor:
         """Scores (B, N) from the network's (B, N) and histories of item codes (B, L)."""
         scores = self.network * item_logits + self.popular
         if self.associations is None:

@@ -90,7 +90,11 @@ def fit_journeys(
         resume: Go on from the last checkpoint in ``folder``, where there is one.
         logger: Where the losses of each epoch go; nowhere when None.
         callbacks: More Lightning callbacks, a progress bar for instance.
+
+    Raises:
+        ValueError: The recipe names an action that the log does not have.
     """
+    recipe.check_actions(journeys.actions)
     folder.mkdir(parents=True, exist_ok=True)
     pl.seed_everything(recipe.fit.seed, workers=True, verbose=False)
     batches = training_batches(journeys, parts, recipe)
@@ -167,21 +171,11 @@ def _stopping_targets(parts: JourneyParts, recipe: JourneyRecipe) -> Targets:
 
 
 def _purchase_codes(journeys: Journeys, recipe: JourneyRecipe) -> tuple[int, ...]:
-    purchases = recipe.associations.purchase_actions
+    purchases = recipe.associations.purchases
     return tuple(at for at, name in enumerate(journeys.actions, 1) if name in purchases)
 
 
 def action_weight(journeys: Journeys, recipe: JourneyRecipe) -> torch.Tensor:
-    """(actions + 1,) weight in the loss by action code of the target.
-
-    Raises:
-        ValueError: The recipe names an action that the log does not have.
-    """
-    for name in recipe.fit.action_weights:
-        if name not in journeys.actions:
-            raise ValueError(
-                f"fit.action_weights.{name}: expected one of the log's actions "
-                f"({', '.join(journeys.actions)}); name one of them or leave it out"
-            )
+    """(actions + 1,) weight in the loss by action code of the target."""
     weights = [recipe.fit.action_weights.get(name, 1.0) for name in journeys.actions]
     return torch.tensor([0.0, *weights])

@@ -58,21 +58,16 @@ def journey_contract(
     """The wire contract of a recipe's model.
 
     Raises:
-        ValueError: the recipe's target action is none of the log's.
+        ValueError: the recipe names an action that the log does not have.
     """
-    target = recipe.target_action or ""
-    if target and target not in journeys.actions:
-        raise ValueError(
-            f"target_action: expected one of the log's actions ({', '.join(journeys.actions)}), "
-            f"got {target!r}; name one of them or leave it out"
-        )
+    recipe.check_actions(journeys.actions)
     has_categories = bool(catalogue.categories)
     return JourneyContract(
         model=recipe.name,
         actions=journeys.actions,
         item_dtype="INT64" if catalogue.has_integer_ids else "BYTES",
         channels=journeys.channels,
-        default_action=target,
+        default_action=recipe.target_action or "",
         length=recipe.network.length,
         num_items=min(recipe.budget.num_items, len(catalogue.item_id)),
         num_intents=min(MOST_INTENTS, len(catalogue.categories)) if has_categories else 0,

@@ -17,10 +17,13 @@ from penchant.training.recipe_checks import (
     check_model_name,
     check_share,
     check_trainer,
+    nearest,
 )
 
 STATISTICS: Final = ("bought_together", "viewed_together", "bought_after_viewing", "popular")
 """Association statistics, by name."""
+SPLITS: Final = ("time", "leave_one_out")
+"""Ways to divide journeys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,17 @@ class JourneySplit:
     repeats: bool = True
     """Whether items that the visitor has met may be answered."""
 
+    def __post_init__(self) -> None:
+        """Refuse a way to divide that does not exist, and shares that leave a part empty."""
+        if self.by not in SPLITS:
+            raise ValueError(f"split.by: expected {' or '.join(SPLITS)}, got {self.by!r}")
+        for name in ("test", "validation"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(
+                    f"split.{name}: expected a share between 0 and 1, got {getattr(self, name)!r}; "
+                    "0.1 holds out the newest tenth"
+                )
+
 
 @dataclass(frozen=True, kw_only=True)
 class AssociationConfig:
@@ -143,8 +157,8 @@ class AssociationConfig:
     """Times a pair has to be seen."""
     action_weights: dict[str, float] = field(default_factory=dict)
     """Weight by action; 1 where none is named."""
-    purchase_actions: tuple[str, ...] = ("purchase",)
-    """Actions that are purchases."""
+    purchase_actions: tuple[str, ...] | None = None
+    """Actions that are purchases; None: `purchase`, where the log has it."""
 
     def __post_init__(self) -> None:
         """Refuse statistics that do not exist and numbers that are none."""
@@ -157,6 +171,11 @@ class AssociationConfig:
                 raise ValueError(
                     f"associations: expected some of {', '.join(STATISTICS)}, got {name!r}"
                 )
+
+    @property
+    def purchases(self) -> tuple[str, ...]:
+        """Actions that are purchases, whether a log has them or not."""
+        return ("purchase",) if self.purchase_actions is None else self.purchase_actions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +203,7 @@ class JourneyRecipe:
     log: str
     """Path of the log recipe, relative to this one first."""
     target_action: str | None = None
-    """Action that is answered for when a caller names none; the log's first one when None."""
+    """Action that is answered for when a caller names none; the log's most frequent when None."""
     split: JourneySplit = field(default_factory=JourneySplit)
     """How journeys are divided."""
     network: JourneyNetworkConfig = field(default_factory=JourneyNetworkConfig)
@@ -207,6 +226,29 @@ class JourneyRecipe:
         """The same recipe, with the log recipe looked for in `folder` first."""
         near = folder / Path(self.log).expanduser()
         return replace(self, log=str(near.resolve())) if near.exists() else self
+
+    def check_actions(self, actions: Sequence[str]) -> None:
+        """Refuse an action that the log does not have.
+
+        Args:
+            actions: Those of the log.
+
+        Raises:
+            ValueError: The recipe names another one.
+        """
+        named = {
+            "target_action": (self.target_action,) if self.target_action else (),
+            "fit.action_weights": self.fit.action_weights,
+            "associations.action_weights": self.associations.action_weights,
+            "associations.purchase_actions": self.associations.purchase_actions or (),
+        }
+        for where, names in named.items():
+            for name in names:
+                if name not in actions:
+                    raise ValueError(
+                        f"{where}: expected one of the log's actions ({', '.join(actions)}), got "
+                        f"{name!r}{nearest(name, actions)}; name one of them or leave it out"
+                    )
 
     def to_json(self) -> str:
         """The recipe as indented JSON."""

@@ -52,14 +52,8 @@ def split_journeys(journeys: Journeys, split: JourneySplit) -> JourneyParts:
     repeats may not be answered, also one whose item the visitor meets for the first time.
 
     Raises:
-        ValueError: A part would have no targets, a share is not in (0, 1), or the journeys have no
-            clock to split by.
+        ValueError: A part would have no targets, or the journeys have no clock to split by.
     """
-    for name in ("test", "validation"):
-        if not 0 < getattr(split, name) < 1:
-            raise ValueError(
-                f"split.{name}: expected a share between 0 and 1, got {getattr(split, name)!r}"
-            )
     candidate, left_out = _candidates(journeys, repeats=split.repeats)
     if split.by == "time":
         parts = _split_by_time(journeys, split, candidate, left_out)

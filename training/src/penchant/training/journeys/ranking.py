@@ -22,7 +22,7 @@ from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.targets import Places, Targets, met_items
 
 Floats = npt.NDArray[np.float64]
-Scores = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Scorer = Callable[[Places, Places], npt.NDArray[Any]]
 """Visitors (B,) and positions (B,) -> scores (B, N) by item code; codes 0 and 1 do not count."""
 
@@ -87,12 +87,13 @@ def rank_targets(
 
 
 def checked_scores(scores: npt.NDArray[Any], rows: int) -> Scores:
-    """A copy of a model's scores (B, N) that may be written to, without NaN.
+    """A copy of a model's scores (B, N) that may be written to, without NaN; FP64 stays FP64.
 
     Raises:
         ValueError: If scores are NaN or of another shape.
     """
-    matrix = np.array(scores, np.float32)
+    is_fine = np.asarray(scores).dtype == np.float64
+    matrix: Scores = np.array(scores, np.float64) if is_fine else np.array(scores, np.float32)
     if matrix.ndim != 2 or len(matrix) != rows or matrix.shape[1] <= FIRST_CODE:
         raise ValueError(f"scores: expected shape ({rows}, items + 2), got {matrix.shape}")
     if np.isnan(matrix).any():

@@ -29,14 +29,7 @@ VISITOR_EMBEDDING: Final = "visitor_embedding"
 class Blend(Protocol):
     """Adds what association statistics know to the network's scores of all items."""
 
-    def __call__(
-        self,
-        item_logits: Tensor,
-        item_code: Tensor,
-        action_code: Tensor,
-        age: Tensor,
-        target_code: Tensor,
-    ) -> Tensor:
+    def __call__(self, item_logits: Tensor, item_code: Tensor) -> Tensor:
         """Scores (B, N) from the network's (B, N) and the histories (B, L)."""
         ...
 
@@ -106,7 +99,7 @@ class ServedJourney(nn.Module):
         hidden = self.net.last(item_code, action_code, channel_code, age, now_hour)
         logits = self.net.item_logits(self.net.query(hidden, target_code[:, 0]))
         if self.blend is not None:
-            logits = self.blend(logits, item_code, action_code, age, target_code)
+            logits = self.blend(logits, item_code)
         return logits, hidden
 
     def forward(

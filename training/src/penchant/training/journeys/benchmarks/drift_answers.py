@@ -107,7 +107,7 @@ def drift_shares(
     """
     if np.isnan(scores).any():
         raise ValueError("scores: expected numbers, got NaN; look for a loss that diverged")
-    items = np.asarray(scores)[:, FIRST_CODE:]
+    items = scores[:, FIRST_CODE:]
     best = np.argsort(-items, axis=1, kind="stable")[:, :TOP]
     answers: list[list[Any]] = catalogue.item_id[best].tolist()
     usual = [
