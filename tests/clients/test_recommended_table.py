@@ -38,6 +38,14 @@ def test_an_answer_is_a_row_a_visitor() -> None:
     assert table["version"].to_pylist() == [1, 2]
 
 
+def test_what_the_model_does_not_answer_has_no_column() -> None:
+    contract = replace(TEXT.contract, has_hours=False, has_purchase=False)
+    table = replace(TABLE, contract=contract).table(
+        pa.array([7, 8]), replace(ANSWER, hour_score=None, purchase=None)
+    )
+    assert not {"hour", "hour_score", "purchase"} & set(table.column_names)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -45,6 +53,8 @@ def test_an_answer_is_a_row_a_visitor() -> None:
         ({"item": np.array([[1, 2], [3, -1]])}, "item_dtype: .* has 'INT64', expected 'BYTES'"),
         ({"intent": None, "intent_score": None}, "num_intents: .* has 0, expected 2"),
         ({"intent": np.array([["boots"]] * 2, object)}, "num_intents: .* has 1, expected 2"),
+        ({"hour_score": None}, "has_hours: .* has False, expected True"),
+        ({"purchase": None}, "has_purchase: .* has False, expected True"),
     ],
 )
 def test_a_version_with_other_columns_is_refused(change: dict[str, Any], message: str) -> None:

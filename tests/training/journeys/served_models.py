@@ -36,7 +36,12 @@ def contract(*, channels: bool = True, categories: bool = True) -> JourneyContra
 
 
 def small_net(
-    *, channels: bool = True, categories: bool = True, clock: bool = True, **config: Any
+    *,
+    channels: bool = True,
+    categories: bool = True,
+    clock: bool = True,
+    purchases: bool = True,
+    **config: Any,
 ) -> JourneyNet:
     """A net with random weights."""
     torch.manual_seed(0)
@@ -46,6 +51,7 @@ def small_net(
         num_channels=2 if channels else 0,
         num_category_codes=NUM_CATEGORIES if categories else 2,
         has_clock=clock,
+        has_purchases=purchases,
     )
     shape = JourneyNetworkConfig(**{**vars(CONFIG), **config})
     net = JourneyNet(sizes, shape, category_of_code=CATEGORY if categories else None)

@@ -41,7 +41,11 @@ REFUSED_BY_TENSORRT = {
 TOLERANCE = 1e-4
 SETTINGS: dict[str, dict[str, Any]] = {
     "all": {},
-    "plain": {"channels": False, "categories": False, "clock": False, "profile": 0, "window": 10},
+    "plain": {
+        **dict.fromkeys(("channels", "categories", "clock", "purchases"), False),
+        "profile": 0,
+        "window": 10,
+    },
     "cosine": {"similarity": "cosine", "time_bias": False, "channels": False},
 }
 
@@ -93,6 +97,8 @@ def test_the_graph_answers_as_pytorch_does(settings: dict[str, Any], tmp_path: P
     kinds = kinds_of(settings)
     blend = BlendModule(BLEND, statistics()) if not settings else None
     served = small_served(small_net(**settings), blend=blend, most_columns=12)
+    for name, kind in (("hour_score", "clock"), ("purchase", "purchases")):
+        assert (name in served.outputs) == settings.get(kind, True)
     path = exported(served, tmp_path, **kinds)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for rows in (1, 7, 64):
@@ -180,7 +186,7 @@ def test_an_answer_depends_on_what_is_asked_for() -> None:
 class PlusOne(torch.nn.Module):
     """Stands for association statistics: item 9 is tied to all that the visitor has met."""
 
-    def forward(self, logits: torch.Tensor, item_code: torch.Tensor, *_: Any) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, item_code: torch.Tensor) -> torch.Tensor:
         met = (item_code > 0).sum(1, keepdim=True).float()
         bonus = torch.zeros(NUM_CODES)
         bonus[9] = 20.0

@@ -47,15 +47,23 @@ def shop() -> tuple[Journeys, Catalogue]:
 
 
 def package_of(folder: Path, journeys: Journeys, catalogue: Catalogue) -> ModelPackage:
-    served = ServedJourney(small_net(), category_of_code=CATEGORY, num_items=12, num_intents=4)
+    net = small_net(clock=journeys.has_clock, purchases="purchase" in journeys.actions)
+    served = ServedJourney(net, category_of_code=CATEGORY, num_items=12, num_intents=4)
     test = targets_of(journeys, np.asarray(journeys.item) > 1)
+    recipe = RECIPE if "purchase" in journeys.actions else replace(RECIPE, target_action=None)
     return write_journey_package(
-        served, journeys, catalogue, test, RECIPE, folder, metrics={"all/ndcg_10": 0.5}, blend={}
+        served, journeys, catalogue, test, recipe, folder, metrics={"all/ndcg_10": 0.5}, blend={}
     )
 
 
-def test_what_is_served_answers_golden_histories_as_pytorch_does(tmp_path: Path) -> None:
-    package = package_of(tmp_path / "package", *shop())
+@pytest.mark.parametrize("is_bare", [False, True], ids=["all", "no clock and no purchases"])
+def test_what_is_served_answers_golden_histories_as_pytorch_does(
+    is_bare: bool, tmp_path: Path
+) -> None:
+    journeys, catalogue = shop()
+    if is_bare:
+        journeys = replace(journeys, has_clock=False, actions=("view", "cart", "search"))
+    package = package_of(tmp_path / "package", journeys, catalogue)
     model = fuse(package, version=3).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     golden = package.golden()
@@ -68,6 +76,7 @@ def test_what_is_served_answers_golden_histories_as_pytorch_does(tmp_path: Path)
     found = dict(zip(names, session.run(names, inputs), strict=True))
     check_answers(golden, found)
     assert set(names) == {spec.name for spec in package.contract.outputs}
+    assert ({"hour_score", "purchase"} & set(names) == set()) == is_bare
     assert (found["version"] == 3).all()
     assert found["unknown"].any()
     count = golden.outputs["count"][:, 0]

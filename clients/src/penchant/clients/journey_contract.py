@@ -75,6 +75,10 @@ class JourneyContract:
     """Categories A that a visitor's request may keep to."""
     embedding_size: int = 64
     """Numbers D of `visitor_embedding`."""
+    has_hours: bool = True
+    """Whether the hour of the next visit is answered; not where the log had no clock."""
+    has_purchase: bool = True
+    """Whether a purchase in this session is answered; not where no action is a purchase."""
     timezone: str = "UTC"
     """Zone in which `hour` and `hour_score` count the hours of the week."""
     max_batch_size: int = 64
@@ -155,27 +159,32 @@ class JourneyContract:
 
     @cached_property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """Output tensors; one that a caller does not request need not be computed."""
+        """Output tensors; one that a caller does not request need not be computed.
+
+        Of intents, channels, hours and purchase those are there that the log could teach.
+        """
         specs = [
             TensorSpec(name=NEXT_ITEM, dtype=self.item_dtype, shape=(self.num_items,)),
             TensorSpec(name=SCORE, dtype="FP32", shape=(self.num_items,)),
             TensorSpec(name=COUNT, dtype="INT32", shape=(1,)),
-            TensorSpec(name=HOUR_SCORE, dtype="FP32", shape=(HOURS,)),
-            TensorSpec(name=PURCHASE, dtype="FP32", shape=(1,)),
-            TensorSpec(name=VISITOR_EMBEDDING, dtype="FP32", shape=(self.embedding_size,)),
-            TensorSpec(name=UNKNOWN, dtype="INT32", shape=(1,)),
-            TensorSpec(name=VERSION, dtype="INT64", shape=(1,)),
         ]
-        if self.channels:
-            specs.insert(
-                3, TensorSpec(name=CHANNEL_SCORE, dtype="FP32", shape=(len(self.channels),))
-            )
         if self.num_intents:
-            specs[3:3] = [
+            specs += [
                 TensorSpec(name=INTENT, dtype="BYTES", shape=(self.num_intents,)),
                 TensorSpec(name=INTENT_SCORE, dtype="FP32", shape=(self.num_intents,)),
             ]
-        return tuple(specs)
+        for name, size in (
+            (CHANNEL_SCORE, len(self.channels)),
+            (HOUR_SCORE, HOURS if self.has_hours else 0),
+            (PURCHASE, 1 if self.has_purchase else 0),
+        ):
+            specs += [TensorSpec(name=name, dtype="FP32", shape=(size,))] if size else []
+        return (
+            *specs,
+            TensorSpec(name=VISITOR_EMBEDDING, dtype="FP32", shape=(self.embedding_size,)),
+            TensorSpec(name=UNKNOWN, dtype="INT32", shape=(1,)),
+            TensorSpec(name=VERSION, dtype="INT64", shape=(1,)),
+        )
 
     @property
     def score_outputs(self) -> tuple[str, ...]:

@@ -60,8 +60,8 @@ def recommend(
     own: the visitor, `items` and `scores` (lists, best first; in a CSV with | between them),
     `count`, `intent` (category), `channel` and `hour` (the best of each; hours of the week from 0,
     Monday 00:00, in the model's zone) with their probabilities, `purchase` (probability in this
-    session), `unknown` (events whose item the model does not know) and `version`. An interrupted
-    run goes on when the same command is given again.
+    session), `unknown` (events whose item the model does not know) and `version`; what the model
+    does not answer has no column. An interrupted run goes on when the same command is given again.
 
     Args:
         input: file of events, .parquet or .csv.

@@ -42,7 +42,8 @@ class Recommendation:
 class Recommendations:
     """Answers to B visitors, in the order in which they were sent.
 
-    An array is None if it was not asked for, or if the model has no channels or no categories.
+    An array is None if it was not asked for, or if the model does not answer it: it was trained on a
+    log without categories, channels, clock or purchases.
     """
 
     model: str
@@ -115,7 +116,8 @@ class Recommendations:
         """
         if self.hour_score is None:
             raise ValueError(
-                "hours: the answer holds none; name 'hours' in recommend(..., want=...)"
+                "hours: the answer holds none; the model knows no clock, or name 'hours' in "
+                "recommend(..., want=...)"
             )
         return _best(self.hour_score, top)
 

@@ -59,7 +59,8 @@ class RecommendedTable:
         if answer.hour_score is not None:
             columns["hour"] = pa.array(answer.best_hours(1)[:, 0].astype(np.int32))
             columns["hour_score"] = pa.array(answer.hour_score.max(axis=1))
-        columns["purchase"] = pa.array(answer.purchase)
+        if answer.purchase is not None:
+            columns["purchase"] = pa.array(answer.purchase)
         columns["unknown"] = pa.array(answer.unknown)
         columns["version"] = pa.array(answer.version)
         return pa.table(columns)
@@ -73,6 +74,8 @@ class RecommendedTable:
             ("channels", contract.channels, answer.channels),
             ("item_dtype", contract.item_dtype, item_dtype),
             ("num_intents", contract.num_intents, num_intents),
+            ("has_hours", contract.has_hours, answer.hour_score is not None),
+            ("has_purchase", contract.has_purchase, answer.purchase is not None),
         ):
             if got != expected:
                 raise ValueError(

@@ -130,7 +130,7 @@ def training_batches(
         stop=journeys.offsets[:-1] + parts.train_until,
         window=recipe.network.window,
         profile=recipe.network.profile,
-        purchase_actions=_purchase_codes(journeys, recipe),
+        purchase_actions=recipe.purchase_codes(journeys.actions),
     )
 
 
@@ -146,6 +146,7 @@ def new_net(
         num_category_codes=catalogue.num_category_codes,
         text_size=0 if text is None else text.shape[1],
         has_clock=journeys.has_clock,
+        has_purchases=bool(recipe.purchase_codes(journeys.actions)),
     )
     net = JourneyNet(
         sizes,
@@ -168,11 +169,6 @@ def _stopping_targets(parts: JourneyParts, recipe: JourneyRecipe) -> Targets:
         return parts.validation
     rng = np.random.default_rng(recipe.fit.seed)
     return parts.validation.take(np.sort(rng.choice(total, most, replace=False)))
-
-
-def _purchase_codes(journeys: Journeys, recipe: JourneyRecipe) -> tuple[int, ...]:
-    purchases = recipe.associations.purchases
-    return tuple(at for at, name in enumerate(journeys.actions, 1) if name in purchases)
 
 
 def action_weight(journeys: Journeys, recipe: JourneyRecipe) -> torch.Tensor:

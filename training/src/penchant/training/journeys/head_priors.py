@@ -8,8 +8,6 @@ Letters: E events, C channels.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,15 +17,12 @@ from penchant.training.journeys.batches import JourneyBatches
 from penchant.training.journeys.journey_net import HOURS, JourneyNet
 from penchant.training.journeys.journey_split import events_before
 
-NO_SHARE: Final = 1e-9
-"""Share of events before a purchase in a log without purchases."""
-
 
 def set_head_priors(net: JourneyNet, batches: JourneyBatches) -> None:
     """Let an untrained net expect of every visitor the channels and hours of all training visits.
 
     Each channel and hour counts once more than it was seen. A purchase is expected as often as one
-    follows a training event in its session, and never where no action of the log is a purchase.
+    follows a training event in its session.
     """
     columns = batches.journeys
     learnt = events_before(columns, batches.stop - columns.offsets[:-1])
@@ -39,12 +34,13 @@ def set_head_priors(net: JourneyNet, batches: JourneyBatches) -> None:
         hour = np.floor(batches.hour[begins]).astype(np.int64)
         _begin_at(net.hour, np.bincount(hour, minlength=HOURS))
     follows = batches.purchase_follows[learnt]
-    _begin_purchase_at(net.purchase, follows[~np.isnan(follows)])
+    if net.purchase is not None:
+        _begin_purchase_at(net.purchase, follows[~np.isnan(follows)])
 
 
 @torch.no_grad()
 def _begin_purchase_at(head: nn.Linear, follows: npt.NDArray[np.float32]) -> None:
-    share = (follows.sum() + 1.0) / (len(follows) + 2.0) if len(follows) else NO_SHARE
+    share = (follows.sum() + 1.0) / (len(follows) + 2.0)
     head.weight.zero_()
     head.bias.fill_(float(np.log(share / (1.0 - share))))
 

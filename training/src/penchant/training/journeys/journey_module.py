@@ -232,9 +232,10 @@ def head_losses(net: JourneyNet, hidden: Tensor, batch: JourneyBatch) -> Tensor:
         slot = (hour >= 0).nonzero().squeeze(1)
         if len(slot):
             total = total + functional.cross_entropy(net.hour_logits(flat[slot]), hour[slot])
-    slot = (~batch.purchase.flatten().isnan()).nonzero().squeeze(1)
-    if len(slot):
-        logit = net.purchase_logit(flat[slot])[:, 0]
-        label = batch.purchase.flatten()[slot]
-        total = total + functional.binary_cross_entropy_with_logits(logit, label)
+    if net.purchase is not None:
+        slot = (~batch.purchase.flatten().isnan()).nonzero().squeeze(1)
+        if len(slot):
+            logit = net.purchase_logit(flat[slot])[:, 0]
+            label = batch.purchase.flatten()[slot]
+            total = total + functional.binary_cross_entropy_with_logits(logit, label)
     return total

@@ -55,6 +55,8 @@ class JourneySizes:
     """F: numbers that stand for an item's text; 0 for none."""
     has_clock: bool = True
     """Whether ages are seconds; else they are not looked at."""
+    has_purchases: bool = True
+    """Whether an action of the log is a purchase."""
 
     @property
     def has_content(self) -> bool:
@@ -364,7 +366,7 @@ class JourneyNet(nn.Module):
         self.target = nn.Embedding(sizes.num_actions + 1, width)
         nn.init.zeros_(self.target.weight)
         self.intent = nn.Linear(width, sizes.num_category_codes)
-        self.purchase = nn.Linear(width, 1)
+        self.purchase = nn.Linear(width, 1) if sizes.has_purchases else None
         has_habit = sizes.has_clock or sizes.num_channels > 0
         self.habit = Habit(sizes, width) if has_habit else None
         self.channel = nn.Linear(width, sizes.num_channels) if sizes.num_channels else None
@@ -497,6 +499,7 @@ class JourneyNet(nn.Module):
         From the habit, where there is a clock: that another event comes soon says that the session
         goes on.
         """
+        assert self.purchase is not None, "the log has no purchases"
         logit: Tensor = self.purchase(hidden[..., -self.config.width :])
         return logit
 
@@ -507,9 +510,8 @@ class JourneyNet(nn.Module):
         return logits
 
     def hour_logits(self, hidden: Tensor) -> Tensor:
-        """Logits (B, 168) of the hour of the week in which the next visit begins; else equal."""
-        if self.hour is None:
-            return (hidden[..., :1] * 0.0).expand(*hidden.shape[:-1], HOURS)
+        """Logits (B, 168) of the hour of the week in which the next visit begins."""
+        assert self.hour is not None, "the log has no clock"
         logits: Tensor = self.hour(hidden[..., self.config.width :])
         return logits
 

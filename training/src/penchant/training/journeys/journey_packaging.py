@@ -74,6 +74,8 @@ def journey_contract(
         max_exclude=recipe.budget.max_exclude,
         max_allow=recipe.budget.max_allow,
         embedding_size=recipe.network.width,
+        has_hours=journeys.has_clock,
+        has_purchase=bool(recipe.purchase_codes(journeys.actions)),
         timezone=journeys.timezone,
         max_batch_size=recipe.budget.max_batch_size,
         latency_budget_ms=recipe.budget.latency_p99_ms,

@@ -250,6 +250,11 @@ class JourneyRecipe:
                         f"{name!r}{nearest(name, actions)}; name one of them or leave it out"
                     )
 
+    def purchase_codes(self, actions: Sequence[str]) -> tuple[int, ...]:
+        """Codes of the log's actions that are purchases; none where nobody is seen buying."""
+        purchases = self.associations.purchases
+        return tuple(at for at, name in enumerate(actions, 1) if name in purchases)
+
     def to_json(self) -> str:
         """The recipe as indented JSON."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str)

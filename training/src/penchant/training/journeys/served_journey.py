@@ -80,11 +80,12 @@ class ServedJourney(nn.Module):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what :meth:`forward` gives, in its order."""
-        has_intents, has_channels = self.num_intents > 0, self.net.sizes.num_channels > 0
         names: tuple[str, ...] = (TOP_CODE, TOP_SCORE, COUNT)
-        names += (INTENT_CODE, INTENT_SCORE) if has_intents else ()
-        names += (CHANNEL_SCORE,) if has_channels else ()
-        return (*names, HOUR_SCORE, PURCHASE, VISITOR_EMBEDDING)
+        names += (INTENT_CODE, INTENT_SCORE) if self.num_intents else ()
+        names += (CHANNEL_SCORE,) if self.net.channel is not None else ()
+        names += (HOUR_SCORE,) if self.net.hour is not None else ()
+        names += (PURCHASE,) if self.net.purchase is not None else ()
+        return (*names, VISITOR_EMBEDDING)
 
     def scores(
         self,
@@ -128,8 +129,8 @@ class ServedJourney(nn.Module):
         Returns:
             What :attr:`outputs` names: item codes INT32 and probabilities (B, K), their number
             INT32 (B, 1), category codes INT32 and probabilities (B, I), probabilities of channels
-            (B, C), of hours of the week (B, 168) and of a purchase (B, 1), and numbers that stand
-            for the visitor (B, D).
+            (B, C), of hours of the week (B, 168) and of a purchase (B, 1), each where the log knows
+            of it, and numbers that stand for the visitor (B, D).
         """
         scores, hidden = self.scores(
             item_code, action_code, channel_code, age, now_hour, target_code
@@ -137,14 +138,13 @@ class ServedJourney(nn.Module):
         answers = list(self.top(scores, exclude_code, allow_code))
         if self.num_intents:
             answers += self._intents(hidden)
-        if self.net.sizes.num_channels:
+        if self.net.channel is not None:
             answers.append(torch.softmax(self.net.channel_logits(hidden), -1))
-        answers += [
-            torch.softmax(self.net.hour_logits(hidden), -1),
-            torch.sigmoid(self.net.purchase_logit(hidden)),
-            hidden[:, : self.net.config.width],
-        ]
-        return tuple(answers)
+        if self.net.hour is not None:
+            answers.append(torch.softmax(self.net.hour_logits(hidden), -1))
+        if self.net.purchase is not None:
+            answers.append(torch.sigmoid(self.net.purchase_logit(hidden)))
+        return (*answers, hidden[:, : self.net.config.width])
 
     def _intents(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.net.intent_logits(hidden)
