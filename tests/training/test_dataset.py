@@ -17,6 +17,7 @@ from penchant.training.dataset import (
     BatchSampler,
     EncodedDataset,
     PropensityDataModule,
+    RowsOnDevice,
     encode_part,
 )
 from penchant.training.encoder import compile_encoder
@@ -146,10 +147,27 @@ def test_processes_share_the_rows_and_get_as_many_batches(num_rows: int) -> None
     ]
     batches = [epoch_of(sampler, 2) for sampler in shares]
     assert len({len(share) for share in batches}) == 1
-    assert len({sum(map(len, share)) for share in batches}) == 1
+    assert {len(share) for share in batches} == {len(shares[0])}
+    assert max(len(batch) for share in batches for batch in share) <= 4
     rows = np.concatenate([batch for share in batches for batch in share])
-    np.testing.assert_array_equal(np.unique(rows), np.arange(num_rows))
-    assert len(rows) < num_rows + 3
+    np.testing.assert_array_equal(np.sort(rows), np.arange(num_rows))
+
+
+def test_more_processes_than_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"trainer\.devices: expected at most 2.* got 3"):
+        BatchSampler(numbered(2), batch_size=4, shuffle=True, seed=0, num_replicas=3)
+
+
+def test_rows_that_lie_on_a_device_are_the_rows_of_the_dataset() -> None:
+    dataset = numbered(50)
+    there = RowsOnDevice(dataset, torch.device("cpu"))
+    index = np.random.default_rng(0).permutation(50)[:7]
+    expected, found = dataset[index], there[index]
+    assert len(there) == 50
+    for name, column in found._asdict().items():
+        torch.testing.assert_close(column, getattr(expected, name), rtol=0, atol=0, equal_nan=True)
+    whole = [column for column in there.rows if isinstance(column, torch.Tensor)]
+    assert dataset.num_bytes == sum(column.nbytes for column in whole)
 
 
 class Recorder(lightning.LightningModule):

@@ -1,13 +1,14 @@
 """Encoded rows on disk, and the batches that the trainer takes from them.
 
 B rows, n numeric columns, m categorical columns, l slots of a multi-valued column, G goals.
-Rows are encoded once, by the very graph that serves; a batch is an index into mapped memory.
+Rows are encoded once, by the very graph that serves; a batch is an index into mapped memory, or
+into a GPU's where the whole part fits there.
 """
 
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
+from penchant.training.device import device_of, fits_on, share_of
 from penchant.training.encoder import CODE_PREFIX
 from penchant.training.propensity_net import Batch
 from penchant.training.table import Table
@@ -60,15 +62,30 @@ class EncodedDataset(Dataset[Batch]):
 
     def batch(self, index: NDArray[np.int64] | slice) -> Batch:
         """Copy the rows at the given places into tensors; a slice of all is the whole part."""
-        return Batch(
-            position=_tensor(self.position, index),
-            missing=_tensor(self.missing, index),
-            category=_tensor(self.category, index),
-            multi=tuple(_tensor(code, index) for code in self.multi),
-            label=_tensor(self.label, index),
-            fold=_tensor(self.fold, index),
-            teacher=_tensor(self.teacher, index),
-        )
+        return _of_columns(self, lambda column: _tensor(column, index))
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that all columns take."""
+        alone = (self.position, self.missing, self.category, self.label, self.fold, self.teacher)
+        return sum(column.nbytes for column in (*alone, *self.multi))
+
+
+class RowsOnDevice(Dataset[Batch]):
+    """All rows of a part on one device, where batches are gathered: nothing is copied any more."""
+
+    def __init__(self, dataset: EncodedDataset, device: torch.device) -> None:
+        self.rows = _of_columns(dataset, lambda column: torch.from_numpy(column).to(device))
+        self.device = device
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.rows.label)
+
+    def __getitem__(self, index: NDArray[np.int64]) -> Batch:
+        """The rows of an index array."""
+        place = torch.from_numpy(index).to(self.device, non_blocking=True)
+        return _of_columns(self.rows, lambda each: each.index_select(0, place))
 
 
 def encode_part(
@@ -134,16 +151,24 @@ class BatchSampler(DistributedSampler[NDArray[np.int64]]):
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
+        if len(dataset) < num_replicas:
+            raise ValueError(
+                f"trainer.devices: expected at most {len(dataset)}, the rows of the smallest part, "
+                f"got {num_replicas}; ask for fewer"
+            )
         super().__init__(dataset, num_replicas, rank, shuffle=shuffle, seed=seed)
         self.num_rows = len(dataset)
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[NDArray[np.int64]]:
-        """Yield this process' index arrays; some rows come twice so that all have as many."""
+        """Yield this process' index arrays, as many as every other process gets."""
         order = np.arange(self.num_rows)
         if self.shuffle:
             order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
-        own = np.resize(order, self.total_size)[self.rank :: self.num_replicas]
+        own = order[self.rank :: self.num_replicas]
+        if self.num_replicas > 1:  # with a row more or less, this one would need a batch less
+            yield from np.array_split(own, len(self))
+            return
         for start in range(0, len(own), self.batch_size):
             yield own[start : start + self.batch_size]
 
@@ -169,6 +194,7 @@ class PropensityDataModule(lightning.LightningDataModule):
         super().__init__()
         self.train, self.validation = train, validation
         self.batch_size, self.seed = batch_size, seed
+        self._placed: dict[int, RowsOnDevice] = {}
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Whole training batches, in another order each epoch."""
@@ -185,21 +211,44 @@ class PropensityDataModule(lightning.LightningDataModule):
         warnings.filterwarnings(
             "ignore", r"The '\w+' does not have many workers", PossibleUserWarning
         )
+        rank, world_size = share_of(self.trainer)
         sampler = BatchSampler(
             dataset,
             batch_size=batch_size,
             shuffle=shuffle,
             seed=self.seed,
-            num_replicas=self.trainer.world_size if self.trainer else 1,
-            rank=self.trainer.global_rank if self.trainer else 0,
+            num_replicas=world_size,
+            rank=rank,
         )
+        device = device_of(self.trainer)
+        rows = self._on_device(dataset, device)
         return DataLoader(
-            dataset,
+            dataset if rows is None else rows,
             batch_size=None,
             sampler=sampler,
             collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=rows is None and device.type == "cuda",
         )
+
+    def _on_device(self, dataset: EncodedDataset, device: torch.device) -> RowsOnDevice | None:
+        """The part as a whole on a GPU; None where it does not fit there, or there is none."""
+        known = self._placed.get(id(dataset))
+        if known is None and fits_on(device, dataset.num_bytes):
+            known = self._placed[id(dataset)] = RowsOnDevice(dataset, device)
+        return known
+
+
+def _of_columns(rows: Any, change: Callable[[Any], torch.Tensor]) -> Batch:
+    """A batch of the changed columns of another batch, or of encoded rows."""
+    return Batch(
+        position=change(rows.position),
+        missing=change(rows.missing),
+        category=change(rows.category),
+        multi=tuple(change(code) for code in rows.multi),
+        label=change(rows.label),
+        fold=change(rows.fold),
+        teacher=change(rows.teacher),
+    )
 
 
 def _as_it_is(batch: Any) -> Any:

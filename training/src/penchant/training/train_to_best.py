@@ -14,6 +14,8 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
+from penchant.training.device import trainer_options
+
 GRADIENT_CLIP: Final = 1.0
 """Largest norm of a step's gradient; `trainer.gradient_clip_val` in the recipe overrides it."""
 CHECKPOINTS: Final = "checkpoints"
@@ -41,7 +43,8 @@ def train_to_best(
         monitor: Metric that decides when to stop.
         mode: Whether less of it is better, or more.
         patience: Passes without a better one after which the fit stops.
-        options: Arguments of Lightning's Trainer; they win over those that are set here.
+        options: Arguments of Lightning's Trainer; they win over those that are set here, and
+            `trainer_options` adds device and precision.
         folder: Where checkpoints go.
         resume: Go on from the last checkpoint in ``folder``, where there is one.
         logger: Where the metrics of each epoch go; nowhere when None.
@@ -68,7 +71,7 @@ def train_to_best(
     last = folder / CHECKPOINTS / LAST_CHECKPOINT
     with quiet_lightning():
         trainer = pl.Trainer(
-            **(defaults | dict(options)), callbacks=[checkpoint, stopping, *callbacks]
+            **(defaults | trainer_options(options)), callbacks=[checkpoint, stopping, *callbacks]
         )
         trainer.fit(module, data, ckpt_path=last if resume and last.exists() else None)
     best = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)
@@ -87,6 +90,8 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
         # Lightning 2.6 walks batches with a class that torch 2.13 is about to drop.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        # Several processes look for parameters without a gradient whether there are any or not.
+        warnings.filterwarnings("ignore", r"find_unused_parameters=True was specified")
         try:
             yield
         finally:
