@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from penchant.clients.journey_contract import JourneyContract
-from penchant.training.journeys.journey_net import JourneyNet, JourneySizes
+from penchant.training.journeys.journey_net import ItemContent, JourneyNet, JourneySizes
 from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
 from penchant.training.journeys.served_journey import ServedJourney
 
@@ -50,11 +50,15 @@ def small_net(
         num_actions=3,
         num_channels=2 if channels else 0,
         num_category_codes=NUM_CATEGORIES if categories else 2,
+        num_brand_codes=4 if categories else 0,
+        num_price_codes=11 if categories else 0,
         has_clock=clock,
         has_purchases=purchases,
     )
     shape = JourneyNetworkConfig(**{**vars(CONFIG), **config})
-    net = JourneyNet(sizes, shape, category_of_code=CATEGORY if categories else None)
+    code = torch.arange(NUM_CODES)
+    content = ItemContent(category=CATEGORY, brand=code % 4, price=code % 11)
+    net = JourneyNet(sizes, shape, content if categories else None)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

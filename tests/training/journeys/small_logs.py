@@ -28,7 +28,7 @@ def log_of(
     gap_minutes: float = 30.0,
     unit: str = "s",
 ) -> EventLog:
-    """A log of these events; an item table with id, category and title where `items` is given."""
+    """A log of these events; an item table with the columns of its first row where it is given."""
     table = pa.table({name: [row[at] for row in rows] for at, name in enumerate(columns)})
     opened = {"events": ibis.memtable(table)}
     if items is not None:
@@ -44,11 +44,7 @@ def log_of(
         if items is None
         else ItemsConfig(
             table=SOURCE,
-            columns=ItemColumns(
-                item_id="item_id",
-                category="category" if "category" in items[0] else None,
-                title="title" if "title" in items[0] else None,
-            ),
+            columns=ItemColumns(**{name: name for name in items[0]}),
         ),
         session_gap_minutes=gap_minutes,
     )

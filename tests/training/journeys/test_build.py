@@ -9,7 +9,12 @@ from tests.training.journeys.small_logs import log_of
 
 from penchant.training.journeys import build
 from penchant.training.journeys.build import build_journeys
-from penchant.training.journeys.catalogue import Catalogue
+from penchant.training.journeys.catalogue import (
+    PRICE_BUCKETS,
+    UNKNOWN_CODE,
+    Catalogue,
+    price_codes,
+)
 from penchant.training.journeys.journeys import Journeys
 
 ROWS = [
@@ -45,6 +50,53 @@ def test_events_are_ordered_and_coded(tmp_path: Path) -> None:
     assert (journeys.channels, journeys.channel.tolist()) == ((), [0] * 7)
     assert isinstance(journeys.item, np.memmap)
     assert journeys.has_clock
+
+
+def test_brands_and_prices_are_coded_and_kept(tmp_path: Path) -> None:
+    items = [
+        {"item_id": f"i{at}", "category": "coats", "brand": brand, "price": price}
+        for at, (brand, price) in enumerate(
+            [("ekö", 9.0), ("ekö", 30.0), ("ekö", None), ("rare", 90.0), (None, 1.0)]
+        )
+    ]
+    _, catalogue = build_journeys(log_of(ROWS, items=items), tmp_path)
+    assert catalogue.brands == ("ekö",)
+    assert catalogue.brand_of_code is not None
+    assert catalogue.brand_of_code.tolist() == [0, 0, 2, 2, 2, UNKNOWN_CODE, 0]
+    assert catalogue.price_of_code is not None
+    assert catalogue.price_of_code.tolist() == [0, 0, 4, 7, 0, 9, 2]
+    assert (catalogue.num_brand_codes, catalogue.num_price_codes) == (3, PRICE_BUCKETS + 1)
+    opened = Catalogue.open(tmp_path)
+    assert opened.brands == catalogue.brands
+    np.testing.assert_array_equal(opened.brand_of_code, catalogue.brand_of_code)
+    np.testing.assert_array_equal(opened.price_of_code, catalogue.price_of_code)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"brand": None, "price": np.nan}, {"brand": "alone", "price": 0.0}]
+)
+def test_items_without_brands_or_prices_have_no_codes_of_them(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    items = [{**ITEMS[0], **more}]
+    _, catalogue = build_journeys(log_of(ROWS, items=items), tmp_path)
+    assert (catalogue.num_brand_codes, catalogue.num_price_codes) == (0, 0)
+    opened = Catalogue.open(tmp_path)
+    assert (opened.brand_of_code, opened.price_of_code) == (None, None)
+
+
+def test_a_price_is_a_rank_within_its_category() -> None:
+    category = np.repeat([0, 2, 3], [1, 20, 20]).astype(np.int32)
+    price = np.concatenate([[5.0], np.arange(1.0, 21.0), np.arange(1.0, 21.0) * 1e6])
+    code = price_codes(price, category)
+    assert code[0] == 6
+    assert code[1:21].tolist() == sorted([*range(1, PRICE_BUCKETS + 1)] * 2)
+    assert code[21:].tolist() == code[1:21].tolist()
+    equal = price_codes(np.full(41, 3.5), category)
+    assert equal.tolist() == [6] * 41
+    price[1:5] = [np.nan, np.inf, -1.0, 0.0]
+    assert price_codes(price, category)[1:5].tolist() == [0] * 4
+    assert (price_codes(price, category)[5:] > 0).all()
 
 
 def random_rows(count: int) -> list[tuple[Any, ...]]:

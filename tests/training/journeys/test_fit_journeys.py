@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.training.journeys.small_journeys import catalogue_of, journeys_of
 
-from penchant.training.journeys.catalogue import Catalogue
+from penchant.training.journeys.catalogue import Catalogue, price_codes
 from penchant.training.journeys.fit import FittedJourneys, fit_journeys
 from penchant.training.journeys.item_text import item_text
 from penchant.training.journeys.journey_recipe import (
@@ -105,6 +105,53 @@ def test_an_item_that_nobody_met_gets_the_neighbours_of_its_category(tmp_path: P
     near = (table[cold] @ table.t())[:, 2:].topk(6, dim=1).indices.numpy()
     share = [(near[0] < 6).mean(), (near[1] >= 6).mean()]
     assert min(share) >= 0.9
+
+
+CLASSES = 5
+OF_CLASS = 8
+"""Items of a class; the last two of each are met by nobody in the training part."""
+
+
+def brands_or_prices(kind: str) -> Catalogue:
+    """Items without a category, by class of brand, of price, or with nothing that tells them."""
+    catalogue = catalogue_of([None] * CLASSES * OF_CLASS)
+    of_class = np.repeat(np.arange(CLASSES), OF_CLASS)
+    if kind == "brand":
+        brands = tuple("abcde")
+        return replace(catalogue, brand=(of_class + 2).astype(np.int32), brands=brands)
+    if kind == "price":
+        prices = (of_class * 100 + np.arange(len(of_class)) + 1).astype(np.float64)
+        return replace(catalogue, price=price_codes(prices, catalogue.category))
+    return catalogue
+
+
+@pytest.mark.parametrize(
+    ("kind", "least", "most"), [("brand", 0.9, 1.0), ("price", 0.9, 1.0), ("", 0.0, 0.4)]
+)
+def test_new_items_of_her_brand_or_price_class_are_found(
+    kind: str, least: float, most: float, tmp_path: Path
+) -> None:
+    """Visitors keep to a class; the newest two items of each are new."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for visitor in range(200):
+        first = visitor % CLASSES * OF_CLASS + 2
+        met, new = rng.integers(0, OF_CLASS - 2, 8), rng.integers(OF_CLASS - 2, OF_CLASS, 2)
+        rows.append((first + np.concatenate([met, new])).tolist())
+    journeys = journeys_of(rows)
+    parts = split_journeys(journeys, RECIPE.split)
+    recipe = replace(
+        RECIPE,
+        network=replace(RECIPE.network, item_dropout=0.3),
+        fit=replace(RECIPE.fit, max_epochs=5),
+    )
+    fitted = fit_journeys(journeys, brands_or_prices(kind), parts, recipe, tmp_path)
+
+    def score(visitor: np.ndarray, position: np.ndarray) -> np.ndarray:
+        return fitted.scores(journeys, visitor, position)
+
+    found = (rank_targets(score, journeys, parts.test).rank <= OF_CLASS).mean()
+    assert least <= found <= most
 
 
 def test_the_other_heads_learn_what_is_planted(tmp_path: Path) -> None:

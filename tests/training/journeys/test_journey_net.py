@@ -6,6 +6,7 @@ from torch.nn import functional
 from penchant.training.journeys.journey_net import (
     HOURS,
     UNKNOWN_HOUR,
+    ItemContent,
     JourneyNet,
     JourneySizes,
     drop,
@@ -16,19 +17,27 @@ from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
 
 CONFIG = JourneyNetworkConfig(window=6, profile=4, width=8, num_blocks=2, num_heads=2, dropout=0.0)
 FULL = JourneySizes(
-    num_item_codes=20, num_actions=3, num_channels=2, num_category_codes=6, text_size=5
+    num_item_codes=20,
+    num_actions=3,
+    num_channels=2,
+    num_category_codes=6,
+    num_brand_codes=4,
+    num_price_codes=3,
+    text_size=5,
 )
 ORDER_ONLY = JourneySizes(num_item_codes=20, num_actions=1, has_clock=False)
 
 
 def small_net(sizes: JourneySizes, config: JourneyNetworkConfig = CONFIG) -> JourneyNet:
     torch.manual_seed(0)
-    net = JourneyNet(
-        sizes,
-        config,
-        category_of_code=torch.arange(20) % 5 + 1,
-        text=torch.randn(20, sizes.text_size) if sizes.text_size else None,
+    code = torch.arange(20)
+    content = ItemContent(
+        category=code % 5 + 1,
+        brand=code % 4,
+        price=code % 3,
+        text=torch.randn(20, sizes.text_size),
     )
+    net = JourneyNet(sizes, config, content)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -174,11 +183,23 @@ def test_cosine_queries_have_the_length_of_the_temperature() -> None:
 def test_an_item_that_is_not_known_goes_by_its_content() -> None:
     net = small_net(FULL)
     net.items.known[3:5] = 0.0
-    net.items.category_of_code[3] = net.items.category_of_code[4]
+    for name in ("category", "brand", "price"):
+        assert not torch.allclose(net.item_table()[3], net.item_table()[4]), f"but for {name}"
+        net.items.code_of(name)[3] = net.items.code_of(name)[4]
     net.items.text_of_code[3] = net.items.text_of_code[4]
     table = net.item_table()
     torch.testing.assert_close(table[3], table[4])
     assert not torch.allclose(table[5], table[10])
+
+
+@pytest.mark.parametrize("name", ["category", "brand", "price", "text"])
+def test_each_thing_that_is_known_of_an_item_moves_its_vector_alone(name: str) -> None:
+    net = small_net(FULL)
+    before = net.item_table().clone()
+    codes = net.items.text_of_code if name == "text" else net.items.code_of(name)
+    codes[7] = codes[8]
+    moved = (net.item_table() != before).any(1)
+    assert moved.nonzero()[:, 0].tolist() == [7]
 
 
 def test_it_exports_with_any_number_of_visitors() -> None:

@@ -19,6 +19,7 @@ from penchant.training.journeys.benchmarks.simulated import (
     fit_simulated_blend,
     simulate_and_divide,
 )
+from penchant.training.journeys.catalogue import PRICE_BUCKETS
 from penchant.training.journeys.fit import fit_journeys
 from penchant.training.journeys.journey_recipe import JourneySplit
 from penchant.training.simulation.simulation_config import SimulationConfig
@@ -66,6 +67,15 @@ def test_channel_and_hour_are_told_better_than_by_the_same_shares_for_all(
     # The truth is ahead by more than the network may be: else the heads see what is to be told.
     assert truth.channel < network.channel
     assert truth.hour < network.hour
+
+
+def test_items_bring_their_brand_and_price(data: SimulatedData) -> None:
+    catalogue = data.catalogue
+    assert len(catalogue.brands) > 3
+    assert catalogue.brand is not None
+    assert catalogue.price is not None
+    assert (catalogue.brand > 1).all()
+    assert set(catalogue.price.tolist()) == set(range(1, PRICE_BUCKETS + 1))
 
 
 def test_association_tables_have_the_planted_pairs(findings: SimulatedFindings) -> None:

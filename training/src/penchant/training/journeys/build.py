@@ -20,7 +20,8 @@ import pyarrow.compute as pc
 
 from penchant.training.events.event_log import EventLog
 from penchant.training.events.sessions import EVENT_ORDER
-from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
+from penchant.training.journeys.build_catalogue import build_catalogue, list_codes
+from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.growing_column import GrowingColumn
 from penchant.training.journeys.journeys import LISTS, Journeys
 from penchant.training.journeys.ties import draw_order_of_ties
@@ -100,48 +101,6 @@ def names_by_frequency(events: ir.Table, column: str) -> tuple[str, ...]:
     return names
 
 
-def build_catalogue(log: EventLog, events: ir.Table | None = None) -> Catalogue:
-    """The items of the log's item table, or else of `events` (all when None), by their ids."""
-    if log.items is None:
-        seen = log.events if events is None else events
-        rows = seen.filter(seen.item_id.notnull()).select("item_id").distinct().to_pyarrow()
-        return _catalogue(rows)
-    items = log.items.filter(log.items.item_id.notnull())
-    rows = items.select("item_id", "category", "title").to_pyarrow()
-    return _catalogue(rows)
-
-
-def _catalogue(rows: pa.Table) -> Catalogue:
-    is_item = pc.not_equal(rows["item_id"], -1 if pa.types.is_integer(_kind(rows)) else "")
-    rows = rows.filter(is_item)
-    # Of doubled ids the first by category and title: the choice does not hang on the rows' order.
-    rows = rows.sort_by([(name, "ascending") for name in rows.column_names])
-    item_id, first = np.unique(rows["item_id"].to_numpy(), return_index=True)
-    rows = rows.take(first)
-    if "category" not in rows.column_names:
-        return Catalogue(item_id=item_id, category=np.zeros(len(item_id), np.int32))
-    titles = rows["title"].to_pylist()
-    category = rows["category"].combine_chunks()
-    names = sorted(pc.unique(category.drop_null()).to_pylist())
-    return Catalogue(
-        item_id=item_id,
-        category=_codes(category, pa.array(names, pa.string()), FIRST_CODE),
-        categories=tuple(names),
-        title=tuple(title or "" for title in titles) if any(titles) else (),
-    )
-
-
-def _kind(rows: pa.Table) -> Any:
-    return rows.schema.field("item_id").type
-
-
-def _codes(names: pa.Array, values: pa.Array, first: int) -> npt.NDArray[np.int32]:
-    """Place of each name among the values, from `first`; 0 for null."""
-    place = pc.fill_null(pc.index_in(names, value_set=values.cast(names.type)), -first)
-    code: npt.NDArray[np.int32] = place.to_numpy(zero_copy_only=False).astype(np.int32) + first
-    return code
-
-
 def _ordered(events: ir.Table) -> Iterator[pa.RecordBatch]:
     columns = ("visitor_id", *EVENT_ORDER, "channel")
     ordered = events.select(*columns).order_by(["visitor_id", *EVENT_ORDER])
@@ -190,7 +149,7 @@ class _Writer:
         self.starts.append(np.flatnonzero(begins) + self.columns["item"].length)
         self.columns["item"].append(self.catalogue.encode_arrow(batch["item_id"]))
         for name, names in (("action", self.actions), ("channel", self.channels)):
-            self.columns[name].append(_codes(batch[name], pa.array(names, pa.string()), 1))
+            self.columns[name].append(list_codes(batch[name], names, 1))
         self.columns["time_s"].append(time)
         self.columns["session"].append(session)
         self.last_visitor = visitor[len(time) - 1].as_py()

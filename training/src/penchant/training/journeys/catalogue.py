@@ -1,7 +1,9 @@
 """The items that a journey model knows, and the codes that stand for them.
 
 Item codes: 0 no item (and padding), 1 an unknown item, 2 and up the catalogue in its order.
-Category codes: 0 no category, 1 an unknown one, 2 and up `categories` in their order.
+Category codes: 0 no category, 1 an unknown one, 2 and up `categories` in their order. Brand codes:
+0 no brand, 1 a brand of too few items, 2 and up `brands` in their order. Price codes: 0 no known
+price, 1 and up from the cheapest to the dearest of its category; see `price_codes`.
 """
 
 from __future__ import annotations
@@ -21,15 +23,39 @@ import pyarrow.parquet as pq
 NO_CODE: Final = 0
 UNKNOWN_CODE: Final = 1
 FIRST_CODE: Final = 2
-"""Code of the first item, and of the first category."""
+"""Code of the first item, of the first category and of the first brand."""
+PRICE_BUCKETS: Final = 10
+"""Price codes above 0: as many items of a category in each, as far as it has as many prices."""
 CATALOGUE: Final = "catalogue.parquet"
 
 Codes = npt.NDArray[np.int32]
 
 
+def price_codes(price: npt.NDArray[np.float64], category: Codes) -> Codes:
+    """Price codes (M,) of prices (M,): the price's rank among the items of its category.
+
+    A category's usual price is told by the category already. What a rank adds is whether she buys
+    the cheap or the dear ones of whatever she buys, which holds for coats as for socks, in any
+    currency, and however far apart prices lie. Equal prices have one code. Items without a category
+    are compared with each other; the only one of its kind is middling.
+
+    Args:
+        price: Prices; NaN, infinite and not above 0: unknown.
+        category: (M,) category codes.
+    """
+    known = np.isfinite(price) & (price > 0)
+    code = np.zeros(len(price), np.int32)
+    for each in np.unique(category[known]):
+        rows = np.flatnonzero(known & (category == each))
+        _, place, count = np.unique(price[rows], return_inverse=True, return_counts=True)
+        middle = (np.cumsum(count) - 0.5 * count) / len(rows)  # in (0, 1)
+        code[rows] = 1 + np.floor(middle[place] * PRICE_BUCKETS).astype(np.int32)
+    return code
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Catalogue:
-    """Items with their category and title, in the order of their codes."""
+    """Items with their category, brand, price and title, in the order of their codes."""
 
     item_id: npt.NDArray[Any]
     """(M,) distinct ids: int64, or text as objects."""
@@ -37,6 +63,12 @@ class Catalogue:
     """(M,) category code of each item."""
     categories: tuple[str, ...] = ()
     """Names of the categories with codes 2 and up."""
+    brand: Codes | None = None
+    """(M,) brand code of each item; None where items have none."""
+    brands: tuple[str, ...] = ()
+    """Names of the brands with codes 2 and up."""
+    price: Codes | None = None
+    """(M,) price code of each item; None where items have none."""
     title: tuple[str, ...] = ()
     """(M,) titles, or empty where items have none."""
 
@@ -55,10 +87,30 @@ class Catalogue:
         """Categories and the two codes before them."""
         return len(self.categories) + FIRST_CODE
 
+    @property
+    def num_brand_codes(self) -> int:
+        """Brands and the two codes before them; 0 where items have none."""
+        return 0 if self.brand is None else len(self.brands) + FIRST_CODE
+
+    @property
+    def num_price_codes(self) -> int:
+        """Buckets and the code before them; 0 where items have no prices."""
+        return 0 if self.price is None else PRICE_BUCKETS + 1
+
     @cached_property
     def category_of_code(self) -> Codes:
         """(N,) category code by item code; 0 for the first two."""
-        return np.concatenate([np.zeros(FIRST_CODE, np.int32), self.category.astype(np.int32)])
+        return _by_item_code(self.category)
+
+    @cached_property
+    def brand_of_code(self) -> Codes | None:
+        """(N,) brand code by item code; 0 for the first two."""
+        return None if self.brand is None else _by_item_code(self.brand)
+
+    @cached_property
+    def price_of_code(self) -> Codes | None:
+        """(N,) price code by item code; 0 for the first two."""
+        return None if self.price is None else _by_item_code(self.price)
 
     @cached_property
     def _order(self) -> npt.NDArray[np.int64]:
@@ -115,18 +167,31 @@ class Catalogue:
         folder.mkdir(parents=True, exist_ok=True)
         kind = pa.int64() if self.has_integer_ids else pa.string()
         columns = {"item_id": pa.array(self.item_id, kind), "category": pa.array(self.category)}
+        for name, codes in (("brand", self.brand), ("price", self.price)):
+            if codes is not None:
+                columns[name] = pa.array(codes)
         if self.title:
             columns["title"] = pa.array(self.title, pa.string())
-        names = {"categories": json.dumps(self.categories, ensure_ascii=False)}
+        lists = {"categories": self.categories, "brands": self.brands}
+        names = {name: json.dumps(each, ensure_ascii=False) for name, each in lists.items()}
         pq.write_table(pa.table(columns).replace_schema_metadata(names), folder / CATALOGUE)
 
     @classmethod
     def open(cls, folder: Path) -> Catalogue:
         """Read what :meth:`save` wrote."""
         table = pq.read_table(folder / CATALOGUE)
+        has, metadata = set(table.column_names), table.schema.metadata
         return cls(
             item_id=table["item_id"].to_numpy(),
             category=table["category"].to_numpy(),
-            categories=tuple(json.loads(table.schema.metadata[b"categories"])),
-            title=tuple(table["title"].to_pylist()) if "title" in table.column_names else (),
+            categories=tuple(json.loads(metadata[b"categories"])),
+            brand=table["brand"].to_numpy() if "brand" in has else None,
+            brands=tuple(json.loads(metadata[b"brands"])),
+            price=table["price"].to_numpy() if "price" in has else None,
+            title=tuple(table["title"].to_pylist()) if "title" in has else (),
         )
+
+
+def _by_item_code(codes: Codes) -> Codes:
+    """Codes of items (M,) by item code (N,); 0 for the first two."""
+    return np.concatenate([np.zeros(FIRST_CODE, np.int32), codes.astype(np.int32)])

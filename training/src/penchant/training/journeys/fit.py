@@ -26,7 +26,7 @@ from penchant.training.journeys.head_priors import set_head_priors
 from penchant.training.journeys.item_text import item_text
 from penchant.training.journeys.journey_data_module import RANK_ROWS, JourneyDataModule
 from penchant.training.journeys.journey_module import MONITOR, JourneyModule, target_logits
-from penchant.training.journeys.journey_net import JourneyNet, JourneySizes
+from penchant.training.journeys.journey_net import ItemContent, JourneyNet, JourneySizes
 from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.journey_split import JourneyParts, events_before
 from penchant.training.journeys.journeys import Journeys
@@ -144,16 +144,20 @@ def new_net(
         num_actions=len(journeys.actions),
         num_channels=len(journeys.channels),
         num_category_codes=catalogue.num_category_codes,
+        num_brand_codes=catalogue.num_brand_codes,
+        num_price_codes=catalogue.num_price_codes,
         text_size=0 if text is None else text.shape[1],
         has_clock=journeys.has_clock,
         has_purchases=bool(recipe.purchase_codes(journeys.actions)),
     )
-    net = JourneyNet(
-        sizes,
-        recipe.network,
-        category_of_code=torch.from_numpy(catalogue.category_of_code),
-        text=None if text is None else torch.from_numpy(text),
-    )
+    content = {
+        "category": catalogue.category_of_code,
+        "brand": catalogue.brand_of_code,
+        "price": catalogue.price_of_code,
+        "text": text,
+    }
+    known = {name: None if of is None else torch.from_numpy(of) for name, of in content.items()}
+    net = JourneyNet(sizes, recipe.network, ItemContent(**known))
     met = np.zeros(catalogue.num_codes, np.float32)
     met[np.asarray(journeys.item)[events_before(journeys, parts.train_until)]] = 1.0
     net.items.known.copy_(torch.from_numpy(met[:, None]))

@@ -217,7 +217,7 @@ def head_losses(net: JourneyNet, hidden: Tensor, batch: JourneyBatch) -> Tensor:
     total = hidden.new_zeros(())
     if net.sizes.num_category_codes > 2:
         category = functional.embedding(
-            batch.next_item.flatten(), net.items.category_of_code.unsqueeze(1)
+            batch.next_item.flatten(), net.items.code_of("category").unsqueeze(1)
         )[:, 0]
         slot = (category >= FIRST_CODE).nonzero().squeeze(1)
         if len(slot):

@@ -10,7 +10,8 @@ What is said of channel, hour and purchase comes from a part of its own, the hab
 she did when and where but not when the request is made: the request's time would give the answer.
 
 Letters: B visitors, P profile events, W window events, L = P + W, S = W + 1 tokens, D width, H
-heads, N item codes, K category codes, C channels, F text features, Z hidden numbers.
+heads, N item codes, K category codes, C channels, F text features, Z hidden numbers, R item codes
+that are asked about.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ class JourneySizes:
     """C; code 0 is an unknown channel. 0 where the log knows no channels."""
     num_category_codes: int = 2
     """K: categories and the two codes before them."""
+    num_brand_codes: int = 0
+    """Brands and the two codes before them; 0 where items have none."""
+    num_price_codes: int = 0
+    """Price codes; 0 where items have no prices."""
     text_size: int = 0
     """F: numbers that stand for an item's text; 0 for none."""
     has_clock: bool = True
@@ -61,7 +66,31 @@ class JourneySizes:
     @property
     def has_content(self) -> bool:
         """Whether anything is known of an item but its id."""
-        return self.num_category_codes > 2 or self.text_size > 0
+        return bool(self.content_codes) or self.text_size > 0
+
+    @property
+    def content_codes(self) -> dict[str, int]:
+        """Number of codes of category, brand and price, of those that items have."""
+        counts = {
+            "category": self.num_category_codes if self.num_category_codes > 2 else 0,
+            "brand": self.num_brand_codes,
+            "price": self.num_price_codes,
+        }
+        return {name: count for name, count in counts.items() if count}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemContent:
+    """What is known of items but their ids, by item code; None where nothing is."""
+
+    category: Tensor | None = None
+    """(N,) category codes."""
+    brand: Tensor | None = None
+    """(N,) brand codes."""
+    price: Tensor | None = None
+    """(N,) price codes."""
+    text: Tensor | None = None
+    """FP32 (N, F) features of the items' texts."""
 
 
 def time_bucket(seconds: Tensor) -> Tensor:
@@ -198,54 +227,61 @@ class Block(nn.Module):
 
 
 class ItemVectors(nn.Module):
-    """One vector an item, for histories and for answers: of its id, its category and its text."""
+    """One vector an item, for histories and for answers: of its id and of its content."""
 
     def __init__(
-        self,
-        sizes: JourneySizes,
-        config: JourneyNetworkConfig,
-        *,
-        category_of_code: Tensor | None,
-        text: Tensor | None,
+        self, sizes: JourneySizes, config: JourneyNetworkConfig, content: ItemContent
     ) -> None:
         super().__init__()
         self.item_dropout = config.item_dropout if sizes.has_content else 0.0
         self.id = nn.Parameter(torch.randn(sizes.num_item_codes, config.width) * 0.02)
         self.known: Tensor
         self.register_buffer("known", torch.ones(sizes.num_item_codes, 1))
-        self.category: nn.Embedding | None = None
+        self.tables = nn.ModuleDict()
+        for name, count in sizes.content_codes.items():
+            code: Tensor | None = getattr(content, name)
+            assert code is not None, f"items have a {name}"
+            assert len(code) == sizes.num_item_codes
+            self.register_buffer(f"{name}_of_code", code.to(torch.int64))
+            self.tables[name] = table = nn.Embedding(count, config.width)
+            nn.init.normal_(table.weight, std=0.02)
         self.text: nn.Linear | None = None
-        self.category_of_code: Tensor
         self.text_of_code: Tensor
-        if sizes.num_category_codes > 2:
-            assert category_of_code is not None
-            assert len(category_of_code) == sizes.num_item_codes
-            self.register_buffer("category_of_code", category_of_code.to(torch.int64))
-            self.category = nn.Embedding(sizes.num_category_codes, config.width)
-            nn.init.normal_(self.category.weight, std=0.02)
         if sizes.text_size:
-            assert text is not None
-            assert text.shape == (sizes.num_item_codes, sizes.text_size)
-            self.register_buffer("text_of_code", text)
+            assert content.text is not None, "items have a text"
+            assert content.text.shape == (sizes.num_item_codes, sizes.text_size)
+            self.register_buffer("text_of_code", content.text)
             self.text = nn.Linear(sizes.text_size, config.width, bias=False)
             nn.init.normal_(self.text.weight, std=0.02)
 
+    def code_of(self, name: str) -> Tensor:
+        """(N,) category, brand or price codes."""
+        return self.get_buffer(f"{name}_of_code")
+
     def forward(self, code: Tensor | None = None) -> Tensor:
         """Vectors of item codes (R,), or (N, D) of all in their order."""
-        own = self.id if code is None else self.id[code]
-        if self.category is None and self.text is None:
-            return own
-        known = self.known if code is None else self.known[code]
+
+        def of(rows: Tensor) -> Tensor:
+            return rows if code is None else rows[code]
+
+        if not self.tables and self.text is None:
+            return of(self.id)
+        known = of(self.known)
         if self.training and self.item_dropout:
             known = known * (torch.rand_like(known) >= self.item_dropout)
-        vectors = own * known
-        if self.category is not None:
-            of = self.category_of_code if code is None else self.category_of_code[code]
-            vectors = vectors + self.category(of)
+        vectors = of(self.id) * known
+        for name, table in self.tables.items():
+            vectors = vectors + table(of(self.code_of(name)))
         if self.text is not None:
-            text = self.text_of_code if code is None else self.text_of_code[code]
-            vectors = vectors + self.text(text)
+            vectors = vectors + self.text(of(self.text_of_code))
         return vectors
+
+    def fold(self) -> None:
+        """Put the vectors of all items in the place of their parts."""
+        with torch.no_grad():
+            table = self.forward().clone()
+        self.tables, self.text = nn.ModuleDict(), None
+        self.id = nn.Parameter(table, requires_grad=False)
 
 
 class EventEmbedding(nn.Module):
@@ -338,23 +374,20 @@ class JourneyNet(nn.Module):
         self,
         sizes: JourneySizes,
         config: JourneyNetworkConfig,
-        *,
-        category_of_code: Tensor | None = None,
-        text: Tensor | None = None,
+        content: ItemContent | None = None,
     ) -> None:
         """Build the net.
 
         Args:
             sizes: Numbers of codes.
             config: Shape and regularisation.
-            category_of_code: (N,) category codes; needed where there are categories.
-            text: FP32 (N, F) features of the items' texts; needed where `sizes.text_size` says so.
+            content: What is known of items; needed as far as `sizes` says that something is.
         """
         super().__init__()
         self.sizes, self.config = sizes, config
         width = config.width
         has_time = sizes.has_clock and config.time_bias
-        self.items = ItemVectors(sizes, config, category_of_code=category_of_code, text=text)
+        self.items = ItemVectors(sizes, config, content or ItemContent())
         self.event = EventEmbedding(sizes, width)
         self.no_profile = nn.Parameter(torch.randn(width) * 0.02)
         self.profile = nn.Linear(width, width) if config.profile else None
@@ -518,10 +551,7 @@ class JourneyNet(nn.Module):
     def folded(self) -> JourneyNet:
         """A copy to serve, in evaluation mode, whose item vectors are one table."""
         net = copy.deepcopy(self).eval()
-        with torch.no_grad():
-            table = net.item_table().clone()
-        net.items.category = net.items.text = None
-        net.items.id = nn.Parameter(table, requires_grad=False)
+        net.items.fold()
         return net.requires_grad_(False)
 
 

@@ -182,9 +182,11 @@ def journeys_fingerprint(journeys: Journeys, catalogue: Catalogue) -> str:
         column = getattr(journeys, name)
         for start in range(0, len(column), FINGERPRINT_CHUNK):
             digest.update(column[start : start + FINGERPRINT_CHUNK].tobytes())
-    for part in (catalogue.item_id.tolist(), catalogue.category.tolist(), catalogue.title):
-        digest.update(repr(part).encode())
-    lists = (journeys.actions, journeys.channels, journeys.timezone, catalogue.categories)
+    for part in (catalogue.item_id, catalogue.category, catalogue.brand, catalogue.price):
+        digest.update(repr(None if part is None else part.tolist()).encode())
+    digest.update(repr(catalogue.title).encode())
+    names = (catalogue.categories, catalogue.brands)
+    lists = (journeys.actions, journeys.channels, journeys.timezone, *names)
     digest.update(repr(lists).encode())
     return digest.hexdigest()
 

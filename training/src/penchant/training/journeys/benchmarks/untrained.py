@@ -22,7 +22,7 @@ from penchant.serving.repository import Repository
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
 from penchant.training.journeys.journey_encoder import compile_journey_encoder
 from penchant.training.journeys.journey_export import export_journey_net
-from penchant.training.journeys.journey_net import JourneyNet, JourneySizes
+from penchant.training.journeys.journey_net import ItemContent, JourneyNet, JourneySizes
 from penchant.training.journeys.journey_packaging import journey_answers
 from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
 from penchant.training.journeys.raw_histories import Tensors
@@ -65,7 +65,7 @@ def untrained_package(
     )
     category_of_code = torch.from_numpy(catalogue.category_of_code)
     served = ServedJourney(
-        JourneyNet(sizes, config, category_of_code=category_of_code),
+        JourneyNet(sizes, config, ItemContent(category=category_of_code)),
         category_of_code=category_of_code,
         num_items=k,
         num_intents=contract.num_intents,
