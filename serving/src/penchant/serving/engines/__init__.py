@@ -1,0 +1,1 @@
+"""TensorRT engines: building, checking and refitting plans of a package's net."""
