@@ -7,6 +7,7 @@ net may leave an output of encode unused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,6 @@ from google.protobuf.message import DecodeError
 from onnx import compose, numpy_helper
 
 from penchant.clients.contract import PROPENSITY, SCORE_OUTPUTS, UNKNOWN, TensorSpec
-from penchant.clients.wire_contract import WireContract
 from penchant.serving.decode import (
     ELEM_TYPE,
     IR_VERSION,
@@ -34,6 +34,14 @@ SCORE_GRAPH: Final = "score.onnx"
 """File of the part of it that computes ``contract.score_outputs``, where there is one."""
 BATCH: Final = "batch"
 """Name of the batch axis in a fused graph."""
+
+NO_FIT: Final = (
+    ValueError,
+    DecodeError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+)
+"""What is raised where graphs do not fit one another."""
 
 _OPSETS: Final = {"": OPSET, "ai.onnx.ml": ML_OPSET}
 
@@ -62,23 +70,16 @@ def fuse(package: ModelPackage, version: int) -> onnx.ModelProto:
     """
     try:
         encode, net, decode = (
-            _load(path) for path in (package.encode, package.net, package.decode)
+            load_graph(path) for path in (package.encode, package.net, package.decode)
         )
-        _stamp(decode, version)
+        stamp_version(decode, version)
         fused = _merge(encode, net, decode, name=package.contract.kind)
-        _name_batch_axis(fused.graph)
+        name_batch_axis(fused.graph)
         onnx.checker.check_model(fused, full_check=True)
-        _check_tensors(fused.graph, package.contract)
-    except (
-        ValueError,
-        DecodeError,
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-    ) as error:
-        raise ValueError(
-            f"package {package.folder}: expected encode, net and decode graphs that fit one "
-            f"another, got: {error}; train again with this version of penchant"
-        ) from error
+        check_tensors(fused.graph.input, package.contract.inputs)
+        check_tensors(fused.graph.output, package.contract.outputs)
+    except NO_FIT as error:
+        raise graphs_do_not_fit(package, error) from error
     return fused
 
 
@@ -94,7 +95,12 @@ def score_only(fused: onnx.ModelProto) -> onnx.ModelProto:
     return part
 
 
-def _load(path: Path) -> onnx.ModelProto:
+def load_graph(path: Path) -> onnx.ModelProto:
+    """One of a package's graphs, without what its exporter wrote about shapes and sources.
+
+    Raises:
+        ValueError: if it is of another operator set.
+    """
     model = onnx.load(str(path))
     for entry in model.opset_import:
         expected = _OPSETS.get(entry.domain, entry.version)
@@ -111,7 +117,12 @@ def _load(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _stamp(decode: onnx.ModelProto, version: int) -> None:
+def stamp_version(decode: onnx.ModelProto, version: int) -> None:
+    """Have a decode graph answer with the package's version.
+
+    Raises:
+        ValueError: if it has no place for it.
+    """
     for tensor in decode.graph.initializer:
         if tensor.name == PACKAGE_VERSION:
             stamped = np.full(numpy_helper.to_array(tensor).shape, version, np.int64)
@@ -157,17 +168,30 @@ def _merge(
     return fused
 
 
-def _name_batch_axis(graph: onnx.GraphProto) -> None:
+def name_batch_axis(graph: onnx.GraphProto) -> None:
+    """Call the first axis of every input and output ``batch``, whatever its exporter called it."""
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
 
 
-def _check_tensors(graph: onnx.GraphProto, contract: WireContract) -> None:
-    for found, specs in ((graph.input, contract.inputs), (graph.output, contract.outputs)):
-        got = {value.name: _described(value) for value in found}
-        expected = {spec.name: _expected(spec) for spec in specs}
-        if got != expected:
-            raise ValueError(f"tensors {got} where the contract says {expected}")
+def check_tensors(found: Iterable[onnx.ValueInfoProto], specs: Iterable[TensorSpec]) -> None:
+    """Hold inputs or outputs of a graph against a contract's.
+
+    Raises:
+        ValueError: if there are others, or of another type or shape.
+    """
+    got = {value.name: _described(value) for value in found}
+    expected = {spec.name: _expected(spec) for spec in specs}
+    if got != expected:
+        raise ValueError(f"tensors {got} where the contract says {expected}")
+
+
+def graphs_do_not_fit(package: ModelPackage, error: Exception) -> ValueError:
+    """What to raise for a package whose graphs cannot be put together."""
+    return ValueError(
+        f"package {package.folder}: expected encode, net and decode graphs that fit one "
+        f"another, got: {error}; train again with this version of penchant"
+    )
 
 
 def _described(value: onnx.ValueInfoProto) -> tuple[int, tuple[int, ...]]:
