@@ -24,6 +24,8 @@ CONTRACT_PARAMETER: Final = "contract"
 
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 """What a model's name matches as a whole: it is a folder, a metric's and a registry's name."""
+CHALLENGER_SUFFIX: Final = "_challenger"
+"""What stands behind a model's name where its challenger is served, beside the champion."""
 
 NUMERIC: Final = "numeric"
 CATEGORICAL: Final = "categorical"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 _STEP_NS: Final = 1_000_000_000
 
@@ -51,12 +53,12 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def exclusive(path: Path, *, timeout_s: float) -> Iterator[None]:
-    """Hold the lock of a folder's publishers, made if need be, for the time of a block.
+    """Hold a lock, its file made if need be, for the time of a block; it names who holds it.
 
     Raises:
         ValueError: if another process holds it too long.
     """
-    with path.open("w") as lock:
+    with path.open("a+", encoding="utf-8") as lock:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
@@ -64,9 +66,21 @@ def exclusive(path: Path, *, timeout_s: float) -> Iterator[None]:
                 break
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
+                    lock.seek(0)
+                    holder = lock.read().strip() or "a process that does not say which"
                     raise ValueError(
                         f"{path}: expected no other publisher, got one that still works after "
-                        f"{timeout_s:g} s; wait for it, or stop it"
+                        f"{timeout_s:g} s: {holder}; wait for it, or stop it"
                     ) from error
                 time.sleep(0.05)
+        _sign(lock)
         yield
+
+
+def _sign(lock: TextIO) -> None:
+    """Write who holds the lock; whether a full disk takes that is not worth failing for."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    with suppress(OSError):
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {since}")
+        lock.flush()

@@ -65,8 +65,8 @@ def write_golden(
     outputs: Mapping[str, npt.NDArray[Any]],
 ) -> None:
     """Write golden rows without pickle: text, also in object arrays, is stored as ``<U``."""
-    arrays = {INPUT_PREFIX + name: _plain(value) for name, value in inputs.items()}
-    arrays |= {OUTPUT_PREFIX + name: _plain(value) for name, value in outputs.items()}
+    arrays = {INPUT_PREFIX + name: plain(value) for name, value in inputs.items()}
+    arrays |= {OUTPUT_PREFIX + name: plain(value) for name, value in outputs.items()}
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -84,9 +84,9 @@ def read_golden(path: Path, contract: WireContract) -> GoldenRows:
         raise ValueError(
             f"{path}: expected golden rows as plain arrays, got {error}; train again"
         ) from error
-    inputs = {spec.name: _take(arrays, INPUT_PREFIX, spec, path) for spec in contract.inputs}
+    inputs = {spec.name: take(arrays, INPUT_PREFIX, spec, path) for spec in contract.inputs}
     outputs = {
-        spec.name: _take(arrays, OUTPUT_PREFIX, spec, path)
+        spec.name: take(arrays, OUTPUT_PREFIX, spec, path)
         for spec in contract.outputs
         if spec.name != VERSION
     }
@@ -97,11 +97,17 @@ def read_golden(path: Path, contract: WireContract) -> GoldenRows:
     return GoldenRows(inputs, outputs)
 
 
-def _plain(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def plain(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array without objects: text as ``<U``."""
     return value.astype(np.str_) if value.dtype.kind == "O" else value
 
 
-def _take(arrays: Tensors, prefix: str, spec: TensorSpec, path: Path) -> npt.NDArray[Any]:
+def take(arrays: Tensors, prefix: str, spec: TensorSpec, path: Path) -> npt.NDArray[Any]:
+    """A tensor out of a file's arrays.
+
+    Raises:
+        ValueError: if it is missing or has another type or shape.
+    """
     value = arrays.get(prefix + spec.name)
     got = None if value is None else f"{value.dtype} {value.shape}"
     if value is None or not _is_of_type(value, spec.dtype) or value.shape[1:] != spec.shape:

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from penchant.clients.wire_contract import WireContract, read_contract
 from penchant.serving.golden import GoldenRows, read_golden
+from penchant.serving.holdout import HOLDOUT, HoldoutRows, read_holdout
 
 MANIFEST: Final = "manifest.json"
 ENCODE: Final = "encode.onnx"
@@ -132,6 +133,14 @@ class ModelPackage:
             ValueError: if the tensors are not those of the contract.
         """
         return read_golden(self.folder / GOLDEN, self.contract)
+
+    def holdout(self) -> HoldoutRows | None:
+        """Held-out rows with what happened; None where the package carries none.
+
+        Raises:
+            ValueError: if the tensors are not those of the contract.
+        """
+        return read_holdout(self.folder / HOLDOUT, self.contract)
 
     @classmethod
     def seal(

@@ -22,8 +22,13 @@ BATCH_SIZES: Final = (1, 7, 64)
 """Sizes of the batches in which the golden rows are tried."""
 
 
-def preflight(package: ModelPackage, *, version: int) -> None:
+def preflight(package: ModelPackage, *, version: int, timeout_s: float = TIMEOUT_S) -> None:
     """Fuse, load and answer the golden rows in a process of its own.
+
+    Args:
+        package: what to try.
+        version: its version in the registry.
+        timeout_s: longest time that this may take.
 
     Raises:
         ValueError: if that process fails; the message holds its reason.
@@ -40,13 +45,13 @@ def preflight(package: ModelPackage, *, version: int) -> None:
             command,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         reason = done.stderr.strip()[-2000:] or f"it ended with code {done.returncode}"
     except subprocess.TimeoutExpired:
-        reason = f"it took longer than {TIMEOUT_S:g} s"
+        reason = f"it took longer than {timeout_s:g} s"
     else:
         if done.returncode == 0:
             return

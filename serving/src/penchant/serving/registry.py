@@ -31,11 +31,16 @@ CHALLENGER: Final = "challenger"
 """Alias of the version that is meant to be served beside it; training moves it to the newest."""
 
 LOADER_MODULE: Final = "penchant.serving.pyfunc"
-
-_PACKAGE_TAG: Final = "penchant.created_at"
+PACKAGE_TAG: Final = "penchant.created_at"
+"""Tag of every version that holds a penchant package."""
 _REQUIREMENTS: Final = (f"penchant[serving]=={metadata.version('penchant')}",)
+_NOT_THERE: Final = "RESOURCE_DOES_NOT_EXIST"
 _IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 """For the first call alone: by default MLflow retries for minutes."""
+
+
+class StoreError(ValueError):
+    """The store, not what was asked of it, is at fault: the same may work later."""
 
 
 class Registry:
@@ -156,7 +161,7 @@ class Registry:
                     source=f"models:/{model.model_id}",
                     run_id=run_id,
                     model_id=model.model_id,
-                    tags={_PACKAGE_TAG: package.manifest.created_at, **(tags or {})},
+                    tags={PACKAGE_TAG: package.manifest.created_at, **(tags or {})},
                 )
         except MlflowException as error:
             raise ValueError(
@@ -205,11 +210,17 @@ class Registry:
 
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as temporary:
+            uri = ""
             try:
                 with quiet_mlflow():
                     uri = self._client().get_model_version_download_uri(model, str(version))
                     path = mlflow.artifacts.download_artifacts(uri, dst_path=temporary)
             except (MlflowException, OSError) as error:
+                if uri and getattr(error, "error_code", None) == _NOT_THERE:
+                    raise ValueError(
+                        f"version {version} of {model!r}: expected a penchant package, got none: "
+                        f"its files in {masked(uri)} are gone; train and register it again"
+                    ) from error
                 raise self._refused("fetching", model, version, error) from error
             found = sorted(Path(path).glob("data/*/manifest.json"))
             if len(found) != 1:
@@ -237,8 +248,8 @@ class Registry:
     def _refused(self, doing: str, model: str, version: int, error: Exception) -> ValueError:
         """What to raise for a version that is not there, or a store that fails."""
         store = masked(self.tracking_uri)
-        if getattr(error, "error_code", None) != "RESOURCE_DOES_NOT_EXIST":
-            return ValueError(
+        if getattr(error, "error_code", None) != _NOT_THERE:
+            return StoreError(
                 f"{doing} of version {version} of {model!r} in {store} failed: "
                 f"{masked(str(error))}; see whether the store, its artifacts and the disk "
                 "are well, then try again"

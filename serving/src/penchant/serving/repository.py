@@ -40,6 +40,8 @@ from penchant.serving.package import ModelPackage
 from penchant.serving.served_model import ServedModel, version_files
 
 CONFIG: Final = "config.pbtxt"
+WITHDRAWN: Final = "withdrawn.pbtxt"
+"""What the config of a model becomes that is no longer served."""
 KEPT_VERSIONS: Final = 3
 """Versions whose files stay, the served one included."""
 LOCK_TIMEOUT_S: Final = 60.0
@@ -214,6 +216,19 @@ class Repository:
             (staged / CONFIG).replace(home / CONFIG)
             sync_folder(home)
             return self.stamp(model)
+
+    def withdraw(self, model: str) -> None:
+        """Take a model out of what is served; the files of its versions stay for a while.
+
+        Raises:
+            OSError: if that cannot be written; the model stays served.
+            ValueError: if a publisher holds the lock too long.
+        """
+        home = self.folder / model
+        with self._locked():
+            # Renamed rather than removed: times of change must only grow, see `time_after`.
+            (home / CONFIG).replace(home / WITHDRAWN)
+            sync_folder(home)
 
     def _commit(
         self,

@@ -1,0 +1,1 @@
+"""Rollout: the registry's aliases are the desired state, the model repository follows them."""
