@@ -28,12 +28,13 @@ from penchant.clients.wire_contract import read_contract
 from penchant.serving.fuse import fuse
 from penchant.serving.golden import GoldenRows, read_golden, write_golden
 from penchant.serving.journey_decode import write_journey_decode
-from penchant.serving.model_config import config_pbtxt, warmup_tensors
+from penchant.serving.model_config import warmup_tensors
 from penchant.serving.package import ModelPackage
 from penchant.serving.parity import check_answers
 from penchant.serving.preflight import try_package
 from penchant.serving.repository import Repository
 from penchant.serving.session import GraphSession
+from penchant.serving.targets.cpu import CpuTarget
 
 BOTH = pytest.mark.parametrize("tiny", [TEXT, NUMBERS], ids=["text", "numbers"])
 
@@ -116,7 +117,7 @@ def test_integers_of_another_width_are_no_golden_rows(tmp_path: Path) -> None:
 
 @BOTH
 def test_the_config_has_the_contract_s_tensors(tiny: TinyJourney) -> None:
-    text = config_pbtxt(tiny.contract, 9, package_version=4)
+    text = CpuTarget().config(tiny.contract, 9, package_version=4)
 
     config = text_format.Parse(text, pb.ModelConfig())
 
@@ -139,7 +140,7 @@ def test_warm_up_holds_the_first_golden_visitor(
 ) -> None:
     golden = packages[tiny.contract.model].golden()
 
-    contents = warmup_tensors(tiny.contract, golden)
+    contents = warmup_tensors(tiny.contract.inputs, golden.inputs)
 
     dtypes = {"FP32": np.float32, "INT32": np.int32, "INT64": np.int64}
     assert list(contents) == [spec.name for spec in tiny.contract.inputs]

@@ -10,12 +10,13 @@ from tritonclient.grpc import model_config_pb2 as pb
 from tritonclient.utils import deserialize_bytes_tensor
 
 from penchant.clients.contract import Contract
-from penchant.serving.model_config import CpuTarget, config_pbtxt, warmup_tensors
+from penchant.serving.model_config import warmup_tensors
+from penchant.serving.targets.cpu import CpuTarget
 from penchant.serving.package import ModelPackage
 
 
 def _parsed(target: CpuTarget | None = None) -> pb.ModelConfig:
-    text = config_pbtxt(CONTRACT, 9, package_version=4, target=target)
+    text = (target or CpuTarget()).config(CONTRACT, 9, package_version=4)
     return text_format.Parse(text, pb.ModelConfig())
 
 
@@ -67,7 +68,7 @@ def test_warm_up_is_a_golden_row_alone_and_in_the_largest_batch(
     tiny_package: ModelPackage,
 ) -> None:
     golden = tiny_package.golden()
-    contents = warmup_tensors(CONTRACT, golden)
+    contents = warmup_tensors(CONTRACT.inputs, golden.inputs)
     samples = _parsed().model_warmup
 
     assert [sample.batch_size for sample in samples] == [1, CONTRACT.max_batch_size]

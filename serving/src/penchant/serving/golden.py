@@ -5,6 +5,7 @@ They prove parity at publication, warm the served model up and are the canary's 
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,10 +66,18 @@ def write_golden(
     outputs: Mapping[str, npt.NDArray[Any]],
 ) -> None:
     """Write golden rows without pickle: text, also in object arrays, is stored as ``<U``."""
+    path.write_bytes(golden_bytes(inputs, outputs))
+
+
+def golden_bytes(
+    inputs: Mapping[str, npt.NDArray[Any]], outputs: Mapping[str, npt.NDArray[Any]]
+) -> bytes:
+    """Content of the file that :func:`write_golden` writes."""
     arrays = {INPUT_PREFIX + name: plain(value) for name, value in inputs.items()}
     arrays |= {OUTPUT_PREFIX + name: plain(value) for name, value in outputs.items()}
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()
 
 
 def read_golden(path: Path, contract: WireContract) -> GoldenRows:

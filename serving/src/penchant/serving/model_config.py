@@ -1,22 +1,26 @@
-"""``config.pbtxt`` of a served model, written through Triton's own protobuf."""
+"""What every ``config.pbtxt`` has, written through Triton's own protobuf."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Collection, Iterable
+from typing import Any, Final
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from penchant.clients.contract import CONTRACT_PARAMETER, TensorSpec
 from penchant.clients.wire_contract import WireContract
-from penchant.serving.golden import GoldenRows, wire_bytes
+from penchant.serving.golden import Tensors, wire_bytes
 
 THREADS_PARAMETER: Final = "intra_op_threads"
 """Name of the config parameter that the runner reads its thread count from."""
 VERSION_PARAMETER: Final = "package_version"
 """Name of the config parameter that holds the package's version."""
+TARGET_PARAMETER: Final = "target"
+"""Name of the config parameter that says how the model is run."""
+PART_OF_PARAMETER: Final = "part_of"
+"""Name of the config parameter by which a step of an ensemble says whose it is."""
 WARMUP_FOLDER: Final = "warmup"
 """Triton looks for warm-up tensors in this folder of the model; ours stand in ``warmup/<N>/``."""
 
@@ -39,71 +43,57 @@ def default_instances() -> int:
     return min(max(len(os.sched_getaffinity(0)), 2), 8)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CpuTarget:
-    """How the Python backend runs a model."""
-
-    instances: int = field(default_factory=default_instances)
-    """Python processes, each with its own copy of the graph; by default one a core, 2 to 8.
-
-    At least two: a queue with limits keeps Triton's batcher from preparing the next batch while the
-    only process is busy, and a request that arrives just before that process waits again then lies
-    half a second, until the batcher looks by itself."""
-    intra_op_threads: int = 1
-    """ONNX Runtime threads of each process."""
-
-    def __post_init__(self) -> None:
-        for name in ("instances", "intra_op_threads"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name}: expected more than 0, got {getattr(self, name)}")
-
-
-def config_pbtxt(
-    contract: WireContract, number: int, *, package_version: int, target: CpuTarget | None = None
-) -> str:
-    """Text of ``config.pbtxt`` that serves exactly the version folder ``number``.
+def model_config(
+    name: str,
+    number: int,
+    *,
+    max_batch_size: int,
+    inputs: Iterable[TensorSpec],
+    outputs: Iterable[TensorSpec],
+    **fields: Any,
+) -> Any:
+    """A config that serves exactly the version folder ``number``, with these tensors.
 
     Args:
-        contract: tensors, limits and budget of the model.
+        name: the model's.
         number: Triton's own version number N.
-        package_version: the registry's version, which every answer carries.
-        target: how to run it.
+        max_batch_size: most rows of a batch.
+        inputs: what it takes.
+        outputs: what it gives.
+        fields: whatever else the message holds.
     """
-    target = target or CpuTarget()
-    config = pb.ModelConfig(
-        name=contract.model,
-        backend="python",
-        max_batch_size=contract.max_batch_size,
+    return pb.ModelConfig(
+        name=name,
+        max_batch_size=max_batch_size,
         version_policy=pb.ModelVersionPolicy(
             specific=pb.ModelVersionPolicy.Specific(versions=[number])
         ),
         input=[
             pb.ModelInput(name=spec.name, data_type=_DATA_TYPE[spec.dtype], dims=spec.shape)
-            for spec in contract.inputs
+            for spec in inputs
         ],
         output=[
             pb.ModelOutput(name=spec.name, data_type=_DATA_TYPE[spec.dtype], dims=spec.shape)
-            for spec in contract.outputs
+            for spec in outputs
         ],
-        instance_group=[
-            pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=target.instances)
-        ],
-        dynamic_batching=_dynamic_batching(contract),
-        model_warmup=_warmup(contract, number),
+        **fields,
     )
+
+
+def name_package(config: Any, contract: WireContract, *, package_version: int, target: str) -> None:
+    """Have a public model's config tell what it serves, which callers read from the server."""
     config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
-    config.parameters[THREADS_PARAMETER].string_value = str(target.intra_op_threads)
     config.parameters[VERSION_PARAMETER].string_value = str(package_version)
+    config.parameters[TARGET_PARAMETER].string_value = target
+
+
+def to_text(config: Any) -> str:
+    """The config as it stands in the file."""
     return str(text_format.MessageToString(config, as_utf8=True))
 
 
-def warmup_tensors(contract: WireContract, golden: GoldenRows) -> dict[str, bytes]:
-    """Content of each file in the warm-up folder: the first golden row, as on the wire."""
-    row = golden.rows(0, 1).inputs
-    return {spec.name: wire_bytes(row[spec.name], spec.dtype) for spec in contract.inputs}
-
-
-def _dynamic_batching(contract: WireContract) -> pb.ModelDynamicBatching:
+def dynamic_batching(contract: WireContract) -> Any:
+    """Batches of what waits, and a queue with limits: what overflows it is refused at once."""
     # No queue delay: a lone request would pay it in full, and under load a batch forms by itself
     # while the instance is busy.
     policy = pb.ModelQueuePolicy(
@@ -117,22 +107,25 @@ def _dynamic_batching(contract: WireContract) -> pb.ModelDynamicBatching:
     return pb.ModelDynamicBatching(max_queue_delay_microseconds=0, default_queue_policy=policy)
 
 
-def _warmup(contract: WireContract, number: int) -> list[pb.ModelWarmup]:
-    """One row, and the largest batch: Triton repeats the row for it."""
-    sizes = sorted({1, contract.max_batch_size})
+def warmup(specs: Collection[TensorSpec], number: int, *, sizes: Iterable[int]) -> list[Any]:
+    """A batch of each size; Triton repeats the one row of :func:`warmup_tensors` for it."""
     return [
         pb.ModelWarmup(
             name=f"golden_{size}",
             batch_size=size,
-            inputs={spec.name: _warmup_input(spec, number) for spec in contract.inputs},
+            inputs={
+                spec.name: pb.ModelWarmup.Input(
+                    data_type=_DATA_TYPE[spec.dtype],
+                    dims=spec.shape,
+                    input_data_file=f"{number}/{spec.name}",
+                )
+                for spec in specs
+            },
         )
-        for size in sizes
+        for size in sorted(set(sizes))
     ]
 
 
-def _warmup_input(spec: TensorSpec, number: int) -> pb.ModelWarmup.Input:
-    return pb.ModelWarmup.Input(
-        data_type=_DATA_TYPE[spec.dtype],
-        dims=spec.shape,
-        input_data_file=f"{number}/{spec.name}",
-    )
+def warmup_tensors(specs: Iterable[TensorSpec], rows: Tensors) -> dict[str, bytes]:
+    """Content of each file in the warm-up folder: the first of these rows, as on the wire."""
+    return {spec.name: wire_bytes(rows[spec.name][:1], spec.dtype) for spec in specs}

@@ -31,13 +31,14 @@ from penchant.serving.fuse import (
     name_batch_axis,
     stamp_version,
 )
+from penchant.serving.golden import Tensors
 from penchant.serving.package import ModelPackage
 
 StepName = Literal["encode", "net", "explain", "decode"]
 
 _INNER: Final = "/"
 """Stands in the name of every tensor that stays between the steps."""
-_DTYPE: Final = {kind: dtype for dtype, kind in ELEM_TYPE.items()}
+_DTYPE: Final[Mapping[int, str]] = {kind: dtype for dtype, kind in ELEM_TYPE.items()}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Piece:
     def output_specs(self) -> tuple[TensorSpec, ...]:
         """What the graph gives, in its order."""
         return _specs(self.graph.graph.output)
+
+    def taken(self, tensors: Tensors) -> Tensors:
+        """What the graph takes of the ensemble's tensors, by its own names."""
+        return {name: tensors[tensor] for name, tensor in self.inputs.items()}
 
     @property
     def runs_on_gpu(self) -> bool:

@@ -1,17 +1,16 @@
 """Triton's model repository: new versions appear whole or not at all.
 
 <repository>/<model>/config.pbtxt     names the one version N that is served; replaced last
-<repository>/<model>/<N>/…            model.py, the graphs, manifest.json, golden.npz
+<repository>/<model>/<N>/…            manifest.json, golden.npz; on cpu model.py and the graphs
 <repository>/<model>/warmup/<N>/…     a golden row as raw tensors
+<repository>/<model>_<step>_<N>/…     the steps of version N, where it is an ensemble: each a model
 <repository>.staging/                 beside it: Triton takes every folder inside for a model
 """
 
 from __future__ import annotations
 
-import logging
-import re
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,36 +20,33 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from penchant.clients.contract import CONTRACT_PARAMETER
 from penchant.clients.wire_contract import read_contract
-from penchant.serving.durable import (
-    exclusive,
-    set_times,
-    sync_folder,
-    sync_folders,
-    time_after,
-    write_durably,
-)
-from penchant.serving.fuse import served_graphs
+from penchant.serving.durable import exclusive, set_times, sync_folder, time_after, write_durably
 from penchant.serving.model_config import (
+    PART_OF_PARAMETER,
+    TARGET_PARAMETER,
     VERSION_PARAMETER,
     WARMUP_FOLDER,
-    config_pbtxt,
-    warmup_tensors,
 )
 from penchant.serving.package import ModelPackage
-from penchant.serving.served_model import ServedModel, version_files
+from penchant.serving.publication import (
+    CONFIG,
+    KEPT_VERSIONS,
+    Publication,
+    read_config,
+    version_numbers,
+)
+from penchant.serving.served_model import ServedModel
+from penchant.serving.targets.cpu import CpuTarget
+from penchant.serving.targets.rendering import Target
 
-CONFIG: Final = "config.pbtxt"
+__all__ = ["CONFIG", "KEPT_VERSIONS", "Repository", "Stamp"]
+
 WITHDRAWN: Final = "withdrawn.pbtxt"
 """What the config of a model becomes that is no longer served."""
-KEPT_VERSIONS: Final = 3
-"""Versions whose files stay, the served one included."""
 LOCK_TIMEOUT_S: Final = 60.0
 """Seconds to wait for another publisher."""
 RESTORE_TIMEOUT_S: Final = 10.0
 """The same where a server waits to be watched meanwhile."""
-
-_VERSION_FOLDER: Final = re.compile(r"[1-9][0-9]*")
-_logger: Final = logging.getLogger(__name__)
 
 Stamp = tuple[int, int]
 """Time of change in ns and inode of a config."""
@@ -80,19 +76,29 @@ class Repository:
         return self.folder.with_name(self.folder.name + ".staging")
 
     def models(self) -> list[str]:
-        """Names of the models that have a config, sorted."""
-        return sorted(path.parent.name for path in self.folder.glob(f"*/{CONFIG}"))
+        """Names of the models that have a config, sorted; steps of others are none."""
+        configs = self.folder.glob(f"*/{CONFIG}")
+        return sorted(path.parent.name for path in configs if not _is_part(path))
 
-    def num_processes(self, model: str) -> int:
-        """Python processes that serve the model, whoever wrote its config.
+    def parts(self, model: str) -> tuple[str, ...]:
+        """Names of the models that our ensemble is made of; none where the model runs by itself.
 
         Raises:
             ValueError: if the config cannot be read.
         """
+        return tuple(_parts(self.config(model)))
+
+    def num_processes(self, model: str) -> int:
+        """Python processes that serve the model and its parts, whoever wrote their configs.
+
+        Raises:
+            ValueError: if a config cannot be read.
+        """
         config = self.config(model)
-        if config.backend != "python":
-            return 0
-        return sum(max(group.count, 1) for group in config.instance_group) or 1
+        num = sum(self.num_processes(part) for part in _parts(config))
+        if config.backend == "python":
+            num += sum(max(group.count, 1) for group in config.instance_group) or 1
+        return num
 
     def is_published(self, model: str) -> bool:
         """Whether penchant wrote the model's config, rather than somebody else."""
@@ -130,6 +136,7 @@ class Repository:
                 outputs=tuple(output.name for output in config.output),
                 contract=read_contract(config.parameters[CONTRACT_PARAMETER].string_value),
                 folder=self.folder / model / str(number),
+                target=config.parameters[TARGET_PARAMETER].string_value or "cpu",
             )
         except (IndexError, ValueError) as error:
             raise self._unreadable(model, error) from error
@@ -141,9 +148,8 @@ class Repository:
             ValueError: if it cannot be read.
         """
         try:
-            text = (self.folder / model / CONFIG).read_text(encoding="utf-8")
-            return text_format.Parse(text, pb.ModelConfig())
-        except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+            return read_config(self.folder / model / CONFIG)
+        except (OSError, ValueError) as error:
             raise self._unreadable(model, error) from error
 
     def _unreadable(self, model: str, error: Exception) -> ValueError:
@@ -152,7 +158,7 @@ class Repository:
             f"{self.folder / model / CONFIG}, got {error}; `penchant publish` writes one"
         )
 
-    def publish(self, package: ModelPackage, *, version: int) -> int:
+    def publish(self, package: ModelPackage, *, version: int, target: Target | None = None) -> int:
         """Make the package the served version of its model.
 
         Until the last rename the old version stays served and loadable, whatever happens; from then
@@ -161,23 +167,30 @@ class Repository:
         Args:
             package: what to publish.
             version: the package's version in the registry, stamped into every answer.
+            target: what is to run it; by default the CPU.
 
         Returns:
             Triton's new version number N.
 
         Raises:
-            ValueError: if the package does not fit together, the disk is full or cannot be written,
-                or another publisher holds the lock too long; the old version stays.
+            ValueError: if the package does not fit together or cannot be served so, the disk is
+                full or cannot be written, or another publisher holds the lock too long; the old
+                version stays.
         """
         model = package.manifest.name
-        graphs = served_graphs(package, version)
+        render = (target or CpuTarget()).prepare(package, version)
         try:
             with self._locked():
-                number = self._next_number(model)
-                files = version_files(package, graphs)
-                config = config_pbtxt(package.contract, number, package_version=version)
-                warmup = warmup_tensors(package.contract, package.golden())
-                self._commit(model, number, files=files, warmup=warmup, config=config.encode())
+                number, before = self._next_number(model), self._number(model)
+                publication = Publication(
+                    render(number),
+                    number,
+                    repository=self.folder,
+                    staging=self.staging,
+                    on_step=self._on_step,
+                )
+                publication.commit()
+                publication.tidy(before=before)
         except OSError as error:
             raise ValueError(
                 f"publishing {model!r} version {version} in {self.folder}: "
@@ -205,10 +218,10 @@ class Repository:
         with self._locked(RESTORE_TIMEOUT_S):
             if self.stamp(model) != instead_of:
                 return None
-            for number in text_format.Parse(
-                config, pb.ModelConfig()
-            ).version_policy.specific.versions:
-                if not (home / str(number)).is_dir():
+            named = text_format.Parse(config, pb.ModelConfig())
+            for number in named.version_policy.specific.versions:
+                needed = [home / str(number), *(self.folder / part for part in _parts(named))]
+                if not all(path.is_dir() for path in needed):
                     raise ValueError(f"the files of its version {number} before are gone")
             staged = self.staging / f"{model}-restored"
             write_durably(staged / CONFIG, config)
@@ -230,50 +243,6 @@ class Repository:
             (home / CONFIG).replace(home / WITHDRAWN)
             sync_folder(home)
 
-    def _commit(
-        self,
-        model: str,
-        number: int,
-        *,
-        files: dict[str, bytes],
-        warmup: dict[str, bytes],
-        config: bytes,
-    ) -> None:
-        staged = self.staging / f"{model}-{number}"
-        home = self.folder / model
-        placed = [home / str(number), home / WARMUP_FOLDER / str(number)]
-        before = self._number(model)
-        try:
-            self._on_step("stage")
-            for name, content in files.items():
-                write_durably(staged / "version" / name, content)
-            for name, content in warmup.items():
-                write_durably(staged / "warmup" / name, content)
-            write_durably(staged / CONFIG, config)
-            set_times(staged, time_after(home))
-            sync_folders(staged)
-            (home / WARMUP_FOLDER).mkdir(parents=True, exist_ok=True)
-            for part, place in zip(("version", "warmup"), placed, strict=True):
-                self._on_step(f"place {part}")
-                (staged / part).rename(place)
-                sync_folder(place.parent)
-            sync_folder(self.folder)
-            self._on_step("commit")
-            (staged / CONFIG).replace(home / CONFIG)
-        except OSError:
-            for place in placed:
-                shutil.rmtree(place, ignore_errors=True)
-            raise
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
-        try:
-            sync_folder(home)
-            self._on_step("collect")
-            _collect(home, kept={before, number})
-        except OSError as error:
-            # The version is served already: to call this a failure would be wrong.
-            _logger.warning("%s: published, but not tidied up: %s", home, error)
-
     @contextmanager
     def _locked(self, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
         """One publisher at a time; what a crashed one left in staging is removed."""
@@ -286,10 +255,12 @@ class Repository:
             yield
 
     def _next_number(self, model: str) -> int:
+        """A number that no version has had, and that no name of a step is taken with."""
         home = self.folder / model
-        names = [path.name for path in (*home.glob("*"), *(home / WARMUP_FOLDER).glob("*"))]
-        taken = [int(name) for name in names if _VERSION_FOLDER.fullmatch(name)]
-        return max([*taken, self._number(model)]) + 1
+        taken = [*version_numbers(home), *version_numbers(home / WARMUP_FOLDER)]
+        ends = [path.name.rpartition("_")[2] for path in self.folder.glob(f"{model}_*_*")]
+        taken += [int(end) for end in ends if end.isascii() and end.isdigit()]
+        return max([*taken, self._number(model)], default=0) + 1
 
     def _number(self, model: str) -> int:
         """The number that the config names; 0 where there is none, or none that can be read."""
@@ -299,16 +270,20 @@ class Repository:
             return 0
 
 
+def _is_part(config: Path) -> bool:
+    """Whether a config is that of an ensemble's step; asked several times a second."""
+    try:
+        return f'"{PART_OF_PARAMETER}"' in config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _parts(config: Any) -> list[str]:
+    """The models that our ensemble's config is made of; somebody else's stand for themselves."""
+    if VERSION_PARAMETER not in config.parameters:
+        return []
+    return [step.model_name for step in config.ensemble_scheduling.step]
+
+
 def _pass_over(step: str) -> None:
     """What is called at each step where nobody asked."""
-
-
-def _collect(home: Path, kept: Collection[int]) -> None:
-    """Remove all but the newest versions, and those that are served or may be come back to."""
-    for parent in (home, home / WARMUP_FOLDER):
-        found = [
-            int(path.name) for path in parent.iterdir() if _VERSION_FOLDER.fullmatch(path.name)
-        ]
-        for number in set(sorted(found)[:-KEPT_VERSIONS]) - set(kept):
-            # What stays behind costs room only, and the publication is already done.
-            shutil.rmtree(parent / str(number), ignore_errors=True)

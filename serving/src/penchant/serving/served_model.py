@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-import onnx
 
 from penchant.clients.wire_contract import WireContract
 from penchant.serving.fuse import FULL_GRAPH, SCORE_GRAPH
 from penchant.serving.golden import GoldenRows, read_golden
 from penchant.serving.package import GOLDEN, MANIFEST, ModelPackage
 
-_RUNNER: Final = Path(__file__).with_name("runner.py")
+RUNNER: Final = Path(__file__).with_name("runner.py")
+"""What the Python backend runs, published as ``model.py``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +32,8 @@ class ServedModel:
     """Its wire contract."""
     folder: Path
     """Folder of version N."""
+    target: str = "cpu"
+    """What runs it."""
 
     def graph(self, outputs: Collection[str]) -> Path:
         """The graph that computes these outputs, as the runner chooses it."""
@@ -45,11 +46,6 @@ class ServedModel:
         return read_golden(self.folder / GOLDEN, self.contract)
 
 
-def version_files(package: ModelPackage, graphs: Mapping[str, onnx.ModelProto]) -> dict[str, bytes]:
-    """Content of each file in a version's folder, for a package and the graphs that serve it."""
-    return {
-        "model.py": _RUNNER.read_bytes(),
-        **{name: graph.SerializeToString() for name, graph in graphs.items()},
-        MANIFEST: (package.folder / MANIFEST).read_bytes(),
-        GOLDEN: (package.folder / GOLDEN).read_bytes(),
-    }
+def package_files(package: ModelPackage) -> dict[str, bytes]:
+    """What of a package stays beside every version of a public model, whatever runs it."""
+    return {name: (package.folder / name).read_bytes() for name in (MANIFEST, GOLDEN)}
