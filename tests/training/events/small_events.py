@@ -24,13 +24,18 @@ SCHEMA = pa.schema(
         ("hour", pa.int32()),
         ("session", pa.int64()),
         ("category", pa.string()),
+        ("brand", pa.string()),
+        ("device", pa.string()),
+        ("source", pa.string()),
+        ("campaign", pa.string()),
+        ("query", pa.string()),
     ]
 )
 
 
 def random_events(num_events: int = 600, *, seed: int = 0, days: int = 60) -> pa.Table:
     """Events of a dozen visitors with ties, gaps and missing values; in no order."""
-    random = np.random.default_rng(seed)
+    random, words = np.random.default_rng(seed), np.random.default_rng(seed + 1)
     rows = []
     for _ in range(num_events):
         visitor = int(random.integers(12))
@@ -53,6 +58,11 @@ def random_events(num_events: int = 600, *, seed: int = 0, days: int = 60) -> pa
                 "hour": _maybe(random, time_s // 3600 % 168),
                 "session": (time_s - START_S) // (DAY_S // 2),
                 "category": None if item is None or item == 8 else f"kategorie {item % 3}",
+                "brand": None if item is None or item == 7 else f"značka {item % 4}",
+                "device": _maybe(words, words.choice(["phone", "tablet", "desktop"])),
+                "source": _maybe(words, words.choice(["search", "social", "direct"])),
+                "campaign": f"c{words.integers(5)}" if words.random() < 0.1 else None,
+                "query": f"بوت {words.integers(20)}" if words.random() < 0.2 else None,
             }
         )
     return pa.Table.from_pylist(rows, schema=SCHEMA)

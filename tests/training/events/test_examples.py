@@ -53,11 +53,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     "what": "purchase" if bought else "view",
                     "sku": int(random.integers(30)),
                     "via": str(random.choice(["web", "app"])),
+                    "on": "phone" if visitor % 3 else "tablet",
                     "money": round(float(random.uniform(1, 90)), 2) if bought else None,
                 }
             )
     pq.write_table(pa.Table.from_pylist(rows), folder / "events.parquet")
-    items = {"sku": list(range(30)), "kind": [f"kind {item % 4}" for item in range(30)]}
+    items = {
+        "sku": list(range(30)),
+        "kind": [f"kind {item % 4}" for item in range(30)],
+        "maker": [f"maker {item % 3}" for item in range(30)],
+    }
     pq.write_table(pa.table(items), folder / "items.parquet")
     customers = {
         "who": [f"v{visitor}" for visitor in range(0, VISITORS, 2)],
@@ -70,13 +75,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name": "shop",
         "events": {
             "table": {"path": "events.parquet"},
-            "columns": columns | {"channel": "via", "value": "money"},
+            "columns": columns | {"channel": "via", "device": "on", "value": "money"},
             "time_unit": "s",
             "timezone": "Europe/Prague",
         },
         "items": {
             "table": {"path": "items.parquet"},
-            "columns": {"item_id": "sku", "category": "kind"},
+            "columns": {"item_id": "sku", "category": "kind", "brand": "maker"},
         },
         "customers": {
             "table": {"path": "customers.parquet"},
@@ -115,7 +120,16 @@ def test_examples_are_a_table_with_columns_and_goals_of_their_own(folder: Path) 
     recipe = table.recipe
     assert {"events_7d", "view_ever", "basket_mean", "age"} <= set(recipe.columns.numeric)
     assert "basket_max" not in recipe.columns.features
-    assert recipe.columns.categorical == ("favourite_category", "favourite_channel", "town")
+    assert recipe.columns.categorical == (
+        "favourite_category",
+        "favourite_brand",
+        "favourite_channel",
+        "favourite_device",
+        "last_device",
+        "town",
+    )
+    assert {"distinct_brands", "distinct_devices"} <= set(recipe.columns.numeric)
+    assert set(table.arrow["last_device"].to_pylist()) == {"phone", "tablet"}
     assert [goal.name for goal in recipe.goals] == ["again"]
     assert table.raw_inputs(np.arange(3))["numeric"].shape == (3, len(recipe.columns.numeric))
     assert 0.1 < table.label.mean() < 0.9

@@ -13,7 +13,12 @@ from tests.training.events.small_events import ACTIONS, DAY_S, START_S, assert_s
 from penchant.training.events.associations import association_pairs, popular_items
 from penchant.training.events.examples_config import GoalConfig
 from penchant.training.events.goal_labels import with_goal_labels
-from penchant.training.events.history_features import KEYS, HistoryConfig, history_features
+from penchant.training.events.history_features import (
+    KEYS,
+    PLURALS,
+    HistoryConfig,
+    history_features,
+)
 from penchant.training.journeys.journey_recipe import AssociationConfig
 
 T = START_S + 40 * DAY_S
@@ -40,7 +45,7 @@ def rows_of(table: ir.Table) -> list[dict[str, Any]]:
 
 
 def test_features_and_labels_are_equal(both: tuple[ir.Table, ir.Table]) -> None:
-    config = HistoryConfig(actions=ACTIONS, windows_days=(1, 30), with_categories=True)
+    config = HistoryConfig(actions=ACTIONS, windows_days=(1, 30), columns=tuple(PLURALS))
     goals = (
         GoalConfig(name="buys", actions=("purchase",), within_days=10),
         GoalConfig(name="leaves", within_days=5, negate=True),

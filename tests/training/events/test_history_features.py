@@ -18,9 +18,14 @@ from tests.training.events.small_events import (
     random_events,
 )
 
-from penchant.training.events.history_features import KEYS, HistoryConfig, history_features
+from penchant.training.events.history_features import (
+    KEYS,
+    PLURALS,
+    HistoryConfig,
+    history_features,
+)
 
-CONFIG = HistoryConfig(actions=ACTIONS, windows_days=(1, 7, 30), with_categories=True)
+CONFIG = HistoryConfig(actions=ACTIONS, windows_days=(1, 7, 30), columns=tuple(PLURALS))
 CUTOFFS = (START_S + 20 * DAY_S, START_S + 45 * DAY_S + 60)
 
 
@@ -73,7 +78,7 @@ def _plain_row(visitor: int, past: list[dict[str, Any]], cutoff_s: int) -> dict[
         "mean_gap_days": (days_seen[-1] - days_seen[0]) / gaps if gaps else None,
     }
     row |= _plain_orders(past, cutoff_s, windows)
-    for column, name in (("item_id", "items"), ("category", "categories"), ("channel", "channels")):
+    for column, name in {"item_id": "items", **PLURALS}.items():
         row[f"distinct_{name}"] = len({event[column] for event in past} - {None})
     hours = [event["hour"] for event in past if event["hour"] is not None]
     parts = {"night": 0, "morning": 6, "afternoon": 12, "evening": 18}
@@ -81,10 +86,13 @@ def _plain_row(visitor: int, past: list[dict[str, Any]], cutoff_s: int) -> dict[
     for part, begin in parts.items():
         of_part = sum(begin <= hour % 24 < begin + 6 for hour in hours)
         row[f"share_{part}"] = of_part / len(hours) if hours else None
-    for column in ("category", "channel"):
+    for column in ("category", "brand", "channel", "device", "source", "campaign"):
         count = Counter(event[column] for event in past if event[column] is not None)
         ranked = sorted(count, key=lambda name, count=count: (-count[name], name))  # type: ignore[misc]
         row[f"favourite_{column}"] = ranked[0] if ranked else None
+    for column in ("device", "source", "campaign"):
+        having = [(-event["time_s"], event[column]) for event in past if event[column] is not None]
+        row[f"last_{column}"] = min(having)[1] if having else None
     return row
 
 
@@ -142,12 +150,12 @@ def test_no_feature_moves_when_the_future_is_planted() -> None:
             "time_s": CUTOFFS[0] + later_s,
             "action": action,
             "item_id": 77,
-            "channel": "fax",
             "value": 9999.0,
             "order_id": None,
             "hour": 3,
             "session": 10_000,
-            "category": "a",
+            **dict.fromkeys(PLURALS, "a"),
+            "channel": "fax",
         }
         for visitor in range(12)
         for later_s in (0, 1, DAY_S)  # the cut-off's own moment is not before it
@@ -160,6 +168,7 @@ def test_no_feature_moves_when_the_future_is_planted() -> None:
     # The plant is no dud: one second later it is seen.
     moved = history_features(ibis.memtable(with_future), [CUTOFFS[0] + 1], CONFIG)
     assert moved["basket_max"].max().to_pyarrow().as_py() >= 9999.0
+    assert moved["last_source"].to_pyarrow().to_pylist() == ["a"] * 12
 
 
 def test_a_window_holds_its_first_second_and_not_the_one_before() -> None:
@@ -178,9 +187,7 @@ def test_a_visitor_who_was_not_there_yet_has_no_row() -> None:
 
 
 def test_without_purchases_items_or_channels_their_columns_are_gone() -> None:
-    config = HistoryConfig(
-        actions=("view",), purchase_actions=(), with_items=False, with_channels=False
-    )
+    config = HistoryConfig(actions=("view",), purchase_actions=(), with_items=False, columns=())
     events = random_events(80).drop(["channel", "item_id", "value", "order_id"])
     (row,) = features(events, config)[:1]
     assert tuple(row) == (*KEYS, *config.numeric)

@@ -16,7 +16,12 @@ from penchant.training.events.event_log import (
 )
 from penchant.training.events.examples_config import ExamplesConfig
 from penchant.training.events.goal_labels import with_goal_labels
-from penchant.training.events.history_features import VISITOR, HistoryConfig, history_features
+from penchant.training.events.history_features import (
+    PLURALS,
+    VISITOR,
+    HistoryConfig,
+    history_features,
+)
 from penchant.training.events.sessions import with_sessions
 from penchant.training.recipe import Columns
 from penchant.training.recipe_checks import nearest
@@ -29,6 +34,10 @@ _NEEDED: Final = (
     "action",
     "item_id",
     "channel",
+    "device",
+    "source",
+    "campaign",
+    "query",
     "value",
     "order_id",
     "hour",
@@ -46,7 +55,7 @@ class ExampleMaker:
     history: HistoryConfig
     """Features, as far as the log has what they are made of."""
     events: ir.Table
-    """The log's events with what features need besides: session and category."""
+    """The log's events with what features need besides: session, category and brand."""
     first_s: int
     """Time of the log's first event."""
     end_s: int
@@ -115,14 +124,15 @@ def example_maker(config: ExamplesConfig, log: EventLog | None = None) -> Exampl
     actions = sorted(action for action in found["action"] if action is not None)
     _check_actions(config, actions)
     _check_customer_columns(config, log)
-    columns, categories = log.recipe.events.columns, _categories(log)
+    columns, of_items = log.recipe.events.columns, _item_columns(log)
     purchases = tuple(action for action in config.purchase_actions if action in actions)
     if columns.order_id is None and purchases:
         # Stored, because sessions sort all events, and each cut-off asks for them.
         with_numbers = with_sessions(events, log.session_gap_minutes)
         events = stored(with_numbers.select(*_NEEDED, "session"))
-    if categories is not None:
-        events = events.left_join(categories, "item_id").drop("item_id_right")
+    if of_items and log.items is not None:
+        items = log.items.select("item_id", *of_items)
+        events = events.left_join(items, "item_id").drop("item_id_right")
     return ExampleMaker(
         log=log,
         config=config,
@@ -136,20 +146,20 @@ def example_maker(config: ExamplesConfig, log: EventLog | None = None) -> Exampl
             purchase_actions=purchases,
             with_value=columns.value is not None or columns.price is not None,
             with_items=columns.item_id is not None,
-            with_categories=categories is not None,
-            with_channels=columns.channel is not None,
+            columns=tuple(
+                name for name in PLURALS if name in of_items or getattr(columns, name, None)
+            ),
         ),
     )
 
 
-def _categories(log: EventLog) -> ir.Table | None:
-    """item_id and category of the items, where they have one."""
+def _item_columns(log: EventLog) -> tuple[str, ...]:
+    """What features need of the items, as far as they have it: category and brand."""
     config = log.recipe.items
-    if config is None or log.items is None:
-        return None
-    if config.columns.category is None and not config.categories_from_titles:
-        return None
-    return log.items.select("item_id", "category")
+    if config is None:
+        return ()
+    has_category = config.columns.category is not None or config.categories_from_titles > 0
+    return ("category",) * has_category + ("brand",) * (config.columns.brand is not None)
 
 
 def _check_actions(config: ExamplesConfig, known: Sequence[str]) -> None:

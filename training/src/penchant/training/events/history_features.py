@@ -22,6 +22,20 @@ CUTOFF: Final = "cutoff_s"
 KEYS: Final = (VISITOR, CUTOFF)
 """A row's key: who, and the cut-off in seconds since 1970 UTC."""
 DAY_S: Final = 86_400
+PLURALS: Final = {
+    "category": "categories",
+    "brand": "brands",
+    "channel": "channels",
+    "device": "devices",
+    "source": "sources",
+    "campaign": "campaigns",
+    "query": "queries",
+}
+"""Columns whose values are counted, and the word for several of them."""
+_FREE_TEXT: Final = ("query",)
+"""Columns whose values are too many to be categories."""
+_OF_A_VISIT: Final = ("device", "source", "campaign")
+"""Columns of which the newest value is told, too: what brought her last, and what she holds now."""
 _DAY_PARTS: Final = (("night", 0), ("morning", 6), ("afternoon", 12), ("evening", 18))
 """Parts of the day, six hours each, and the hour at which each begins."""
 
@@ -40,10 +54,8 @@ class HistoryConfig:
     """Whether events have a value."""
     with_items: bool = True
     """Whether events have items."""
-    with_categories: bool = False
-    """Whether events have a column `category`, joined from the items."""
-    with_channels: bool = True
-    """Whether events have channels."""
+    columns: tuple[str, ...] = ("channel",)
+    """Which of `PLURALS` events have; category and brand are joined from the items."""
     with_hours: bool = True
     """Whether events have an hour of the week."""
 
@@ -72,8 +84,7 @@ class HistoryConfig:
             names += [f"value_{window}" for window in windows]
             names += ["basket_mean", "basket_max", "basket_last"]
         names += ["distinct_items"] * self.with_items
-        names += ["distinct_categories"] * self.with_categories
-        names += ["distinct_channels"] * self.with_channels
+        names += [f"distinct_{PLURALS[column]}" for column in self.columns]
         if self.with_hours:
             names += ["share_weekend", *(f"share_{part}" for part, _ in _DAY_PARTS)]
         return tuple(names)
@@ -81,8 +92,9 @@ class HistoryConfig:
     @property
     def categorical(self) -> tuple[str, ...]:
         """Names of the categorical features, in their order."""
-        names = ["favourite_category"] * self.with_categories
-        return (*names, *["favourite_channel"] * self.with_channels)
+        return tuple(
+            f"{word}_{column}" for column in self.columns for word in _words_of_values(column)
+        )
 
 
 def history_features(events: ir.Table, cutoffs: Sequence[int], config: HistoryConfig) -> ir.Table:
@@ -90,15 +102,16 @@ def history_features(events: ir.Table, cutoffs: Sequence[int], config: HistoryCo
 
     Windows reach from the cut-off back, its own moment left out: [t - days, t). Recency is in days
     and missing where the action never was; days with events are those of UTC. A basket is an
-    order, else a session (with a column `session`), else a moment. The favourite category and
-    channel are those of most events, the first by name of several. Of two baskets at one moment
-    the more valuable is the last.
+    order, else a session (with a column `session`), else a moment. The favourite category, channel
+    and so on is that of most events, the last device, source and campaign that of the newest event
+    that has one; of several it is the first by name. Of two baskets at one moment the more valuable
+    is the last.
 
     Several cut-offs are a union of one query each; events that are joined with all cut-offs at
     once took longer and more memory. To write the rows of many, ask for one after the other.
 
     Args:
-        events: Canonical events, perhaps with `session` and `category`.
+        events: Canonical events, perhaps with `session`, `category` and `brand`.
         cutoffs: Moments in seconds since 1970 UTC, no two the same.
         config: Which features.
 
@@ -118,10 +131,7 @@ def _at(events: ir.Table, cutoff_s: int, config: HistoryConfig) -> ir.Table:
         parts.append(_by_basket(past, config))
     if config.with_items:
         parts.append(_distinct(past, "item_id", "distinct_items"))
-    if config.with_categories:
-        parts.append(_favourite(past, "category", "distinct_categories"))
-    if config.with_channels:
-        parts.append(_favourite(past, "channel", "distinct_channels"))
+    parts += [_values(past, column) for column in config.columns]
     for part in parts:
         table = left_join(table, part)
     # No such event is a count of nothing; a time since it stays missing.
@@ -252,20 +262,35 @@ def _distinct(past: ir.Table, column: str, name: str) -> ir.Table:
     return seen.group_by(*KEYS).aggregate(**{name: seen.count()})
 
 
-def _favourite(past: ir.Table, column: str, name: str) -> ir.Table:
-    """How many different values of a column, and the one of most events, the first by name."""
+def _values(past: ir.Table, column: str) -> ir.Table:
+    """How many different values of a column, that of most events, and that of the newest."""
+    distinct = f"distinct_{PLURALS[column]}"
+    if column in _FREE_TEXT:
+        return _distinct(past, column, distinct)
     known = past.filter(past[column].notnull())
-    counted = known.group_by(*KEYS, column).aggregate(n=known.count())
+    counted = known.group_by(*KEYS, column).aggregate(n=known.count(), age_s=known.age_s.min())
     # One value for each count first: then the highest count has one value, whatever the backend.
     tied = counted.group_by(*KEYS, "n").aggregate(
         first=counted[column].min(), values=counted.count()
     )
-    return tied.group_by(*KEYS).aggregate(
+    found = tied.group_by(*KEYS).aggregate(
         **{
-            name: tied["values"].sum().cast("int64"),
+            distinct: tied["values"].sum().cast("int64"),
             f"favourite_{column}": tied["first"].argmax(tied.n),
         }
     )
+    if column not in _OF_A_VISIT:
+        return found
+    newest = counted.group_by(*KEYS, "age_s").aggregate(first=counted[column].min())
+    last = newest["first"].argmin(newest.age_s)
+    return left_join(found, newest.group_by(*KEYS).aggregate(**{f"last_{column}": last}))
+
+
+def _words_of_values(column: str) -> tuple[str, ...]:
+    """What is told of the values of a column, as in favourite_channel."""
+    if column in _FREE_TEXT:
+        return ()
+    return ("favourite", "last") if column in _OF_A_VISIT else ("favourite",)
 
 
 def _word(action: str) -> str:

@@ -18,7 +18,12 @@ TIME_UNITS: Final = ("timestamp", "s", "ms", "us", "order")
 
 @dataclass(frozen=True, kw_only=True)
 class EventColumns:
-    """Names of the columns of the event table; None where the table has no such column."""
+    """Names of the columns of the event table; None where the table has no such column.
+
+    Propensity features are made of them all. A journey model uses visitor_id, time, action, item_id and
+    channel alone: they are what its callers send of an event, and it learns from nothing that it is
+    not asked with.
+    """
 
     visitor_id: str
     """Who did it: text or integers."""
@@ -57,9 +62,9 @@ class ItemColumns:
     category: str | None = None
     """Category; what intent is about."""
     brand: str | None = None
-    """Brand."""
+    """Brand; gives cold items a vector, and propensity a favourite brand."""
     price: str | None = None
-    """Price."""
+    """Price; its rank within the category gives cold items a vector."""
     title: str | None = None
     """Name or description; gives cold items a vector."""
 
