@@ -20,9 +20,9 @@ TIME_UNITS: Final = ("timestamp", "s", "ms", "us", "order")
 class EventColumns:
     """Names of the columns of the event table; None where the table has no such column.
 
-    Propensity features are made of them all. A journey model uses visitor_id, time, action, item_id and
-    channel alone: they are what its callers send of an event, and it learns from nothing that it is
-    not asked with.
+    Propensity features are made of them all. A journey model uses visitor_id, time, action, item_id
+    and channel alone: they are what its callers send of an event, and it learns from nothing that
+    it is not asked with.
     """
 
     visitor_id: str
