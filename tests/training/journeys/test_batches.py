@@ -9,10 +9,10 @@ from penchant.training.journeys.batches import (
     JourneyBatches,
     cut_windows,
     group_windows,
-    history_batch,
     hours_of_week,
 )
-from penchant.training.journeys.targets import targets_of
+from penchant.training.journeys.history_batch import history_batch, history_of
+from penchant.training.journeys.targets import Targets, targets_of
 
 
 def test_every_event_is_a_target_once_an_epoch() -> None:
@@ -102,11 +102,22 @@ def test_histories_end_before_the_target() -> None:
     batches = JourneyBatches(journeys=journeys, stop=journeys.offsets[1:], window=2, profile=3)
     mask = np.array([False, False, False, False, True, False, True])
     batch = history_batch(batches, targets_of(journeys, mask), repeats=False)
-    assert batch.item.tolist() == [[0, 2, 3, 4, 5], [0, 0, 0, 0, 7]]
-    assert batch.age.tolist() == [[0, 40, 30, 20, 10], [0, 0, 0, 0, 5]]
+    assert batch.history.item.tolist() == [[0, 2, 3, 4, 5], [0, 0, 0, 0, 7]]
+    assert batch.history.age.tolist() == [[0, 40, 30, 20, 10], [0, 0, 0, 0, 5]]
     assert batch.target.tolist() == [6, 8]
     assert batch.met[0].tolist() == [0, 0, 0, 0, 1]
     assert batch.met[1].tolist() == [2, 3, 4, 5, 7]
+
+
+def test_a_history_may_be_all_that_a_visitor_did_and_be_asked_right_after_it() -> None:
+    journeys = journeys_of([[2, 3], [7, 8]], times=[[0, 10], [0, 3605]])
+    batches = JourneyBatches(journeys=journeys, stop=journeys.offsets[1:], window=2, profile=0)
+    after_all = Targets(visitor=np.array([0, 1]), position=np.array([2, 2]))
+    history = history_of(batches, after_all, after_all.rows(journeys) - 1)
+    assert history.item.tolist() == [[2, 3], [7, 8]]
+    assert history.age.tolist() == [[10, 0], [3605, 0]]
+    expected = hours_of_week(np.array([10, 3605]), "UTC")
+    assert history.now_hour[:, 0].tolist() == expected.tolist()
 
 
 def test_hours_follow_the_zone_through_the_change_of_clocks() -> None:

@@ -8,20 +8,29 @@ import pytest
 from rich.console import Console
 from tests.training.journeys.small_journeys import catalogue_of, journeys_of
 
+from penchant.training.bootstrap import drawn_means
 from penchant.training.journeys.association_fit import fit_associations_of_journeys
+from penchant.training.journeys.evaluation_tables import (
+    evaluation_tables,
+    last_table,
+    ranking_table,
+    slice_table,
+)
 from penchant.training.journeys.journey_evaluation import (
+    BEGINS,
+    LAST,
     NETWORK_ALONE,
     NEW_CATEGORY,
     SERVED,
+    UNTOLD,
     JourneyEvaluation,
-    drawn_means,
     evaluate_journeys,
 )
 from penchant.training.journeys.journey_recipe import AssociationConfig, JourneySplit
 from penchant.training.journeys.journey_split import split_journeys
 from penchant.training.journeys.ranking import Scorer
 from penchant.training.journeys.rivals import rival_scorers
-from penchant.training.journeys.targets import Places
+from penchant.training.journeys.targets import Places, Targets, sample_of
 
 ITEMS, N, LENGTH = 40, 42, 12
 RNG = np.random.default_rng(0)
@@ -66,9 +75,15 @@ def rivals() -> dict[str, Scorer]:
     return rival_scorers(JOURNEYS, PARTS, N, repeats=True, tables=tables)
 
 
-def evaluate(served: Scorer, rivals: dict[str, Scorer], **options: int) -> JourneyEvaluation:
-    models = {SERVED: served, NETWORK_ALONE: knows_nothing, **rivals}
-    return evaluate_journeys(models, JOURNEYS, CATALOGUE, PARTS, repeats=True, **options)
+def evaluate(
+    served: Scorer,
+    rivals: dict[str, Scorer],
+    *,
+    targets: Targets = PARTS.test,
+    ours: dict[str, Scorer] | None = None,
+) -> JourneyEvaluation:
+    models = {SERVED: served, NETWORK_ALONE: knows_nothing, **(ours or {}), **rivals}
+    return evaluate_journeys(models, JOURNEYS, CATALOGUE, PARTS, targets=targets, repeats=True)
 
 
 def test_a_network_that_knows_more_earned_its_place(
@@ -97,9 +112,11 @@ def test_a_network_that_knows_more_earned_its_place(
     assert set(slices) == {
         "action view",
         "action purchase",
+        "begins a visit",
         "new category",
         "met before",
         "new to the visitor",
+        "last of each visitor",
     }
     assert slices["action view"].targets + slices["action purchase"].targets == len(PARTS.test)
     found.save(tmp_path / "evaluation.json")
@@ -108,12 +125,12 @@ def test_a_network_that_knows_more_earned_its_place(
     assert read["models"][SERVED]["every"]["ndcg_10"] == found.models[SERVED].every.ndcg_10
     console = Console(width=300)
     with console.capture() as captured:
-        console.print(found.table())
+        console.print(ranking_table(found))
     lines = captured.get().splitlines()
     assert lines[3].split()[1] == SERVED
     assert "global time split" in captured.get()
     with console.capture() as captured:
-        console.print(found.slice_table())
+        console.print(slice_table(found))
     (row,) = (line for line in captured.get().splitlines() if "new category" in line)
     assert f"{found.models[SERVED].slices[NEW_CATEGORY].ndcg_10:.4f}" in row
 
@@ -128,12 +145,12 @@ def test_neighbours_beat_popularity_where_items_follow_each_other(
 
 
 def test_a_network_that_knows_nothing_did_not(rivals: dict[str, Scorer]) -> None:
-    found = evaluate(knows_nothing, rivals, most_targets=200)
+    found = evaluate(knows_nothing, rivals, targets=sample_of(PARTS.test, 200, seed=0))
     assert not found.earned
     assert "is not ahead of every baseline" in found.sentence
     assert "It is behind in: action view, action purchase" in found.sentence
     assert found.models[SERVED].every.targets == 200
-    assert f"200 targets drawn from {len(PARTS.test):,}" in str(found.table().caption)
+    assert f"200 targets drawn from {len(PARTS.test):,}" in str(ranking_table(found).caption)
 
 
 def test_a_lead_within_chance_is_called_that(rivals: dict[str, Scorer]) -> None:
@@ -154,13 +171,52 @@ def test_a_lead_within_chance_is_called_that(rivals: dict[str, Scorer]) -> None:
     assert "but within chance" in found.sentence
 
 
+def test_what_telling_gives_is_a_row_of_its_own_and_no_baseline(rivals: dict[str, Scorer]) -> None:
+    found = evaluate(knows_the_next, rivals, ours={UNTOLD: rivals["item-kNN"]})
+    assert found.untold is not None
+    assert found.difference is not None
+    assert found.untold.baseline == found.difference.baseline
+    assert found.untold.baseline not in (UNTOLD, NETWORK_ALONE)
+    own = found.models[UNTOLD].every.ndcg_10
+    assert found.untold.ndcg_10 == pytest.approx(
+        own - found.models[found.untold.baseline].every.ndcg_10
+    )
+    assert f"as no baseline is, it has {own:.4f} (difference" in found.sentence
+    assert "for the model's own action" in found.protocol
+    assert UNTOLD not in evaluate(knows_the_next, rivals).protocol
+
+
+def test_the_last_target_of_each_visitor_and_beginnings_of_visits_are_slices() -> None:
+    journeys = journeys_of(
+        [[2, 3, 4, 5, 6], [2, 3, 4], [5, 6]],
+        times=[[0, 10, 20, 30, 31], [0, 11, 12], [1, 2]],
+        sessions=[[0, 0, 0, 1, 1], [0, 1, 2], [0, 0]],
+    )
+    parts = split_journeys(journeys, JourneySplit(test=0.6, validation=0.5))
+    assert parts.test.position.tolist() == [1, 2, 3, 4, 1, 2]
+
+    def by_code(visitor: Places, position: Places) -> np.ndarray:
+        return np.tile(np.arange(7, dtype=np.float32), (len(visitor), 1))
+
+    catalogue = catalogue_of(["c"] * 5)
+    options = {"targets": parts.test, "repeats": True}
+    found = evaluate_journeys({SERVED: by_code}, journeys, catalogue, parts, **options)  # type: ignore[arg-type]
+    last, begins = (found.models[SERVED].slices[name] for name in (LAST, BEGINS))
+    assert (last.targets, last.visitors) == (2, 2)
+    assert last.mrr_20 == pytest.approx((1 / 1 + 1 / 3) / 2)
+    assert begins.mrr_20 == pytest.approx((1 / 2 + 1 / 4 + 1 / 3) / 3)
+    assert "2 targets" in str(last_table(found).caption)
+    assert len(evaluation_tables(found)) == 4
+
+
 def test_models_are_compared_with_something() -> None:
     models: dict[str, Scorer] = {SERVED: knows_nothing}
-    found = evaluate_journeys(models, JOURNEYS, CATALOGUE, PARTS, repeats=True)
+    targets = PARTS.test
+    found = evaluate_journeys(models, JOURNEYS, CATALOGUE, PARTS, targets=targets, repeats=True)
     assert found.sentence == "JourneyNet was compared with nothing."
     assert not found.earned
     with pytest.raises(ValueError, match="models: expected one named JourneyNet, got none"):
-        evaluate_journeys({}, JOURNEYS, CATALOGUE, PARTS, repeats=True)
+        evaluate_journeys({}, JOURNEYS, CATALOGUE, PARTS, targets=targets, repeats=True)
 
 
 def test_bootstrap_draws_whole_visitors() -> None:

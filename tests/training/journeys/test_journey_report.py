@@ -14,6 +14,7 @@ from tests.training.pages import Page
 
 from penchant.training.journeys.blend import Blend
 from penchant.training.journeys.build import build_journeys
+from penchant.training.journeys.evaluation_metrics import flat_metrics, served_metrics
 from penchant.training.journeys.fit import FittedJourneys, new_net
 from penchant.training.journeys.journey_data import JourneyData
 from penchant.training.journeys.journey_evaluation import SERVED, JourneyEvaluation
@@ -28,11 +29,7 @@ from penchant.training.journeys.journey_recipe import (
     JourneyRecipe,
     JourneySplit,
 )
-from penchant.training.journeys.journey_report import (
-    flat_metrics,
-    served_metrics,
-    write_journey_report,
-)
+from penchant.training.journeys.journey_report import write_journey_report
 from penchant.training.journeys.journey_split import split_journeys
 
 HOSTILE = '<script>alert("x")</script> & </b>'

@@ -1,6 +1,6 @@
 """How sure we can be of a metric: the same visitors drawn again and again.
 
-Letters: N rows, R rounds, U distinct scores.
+Letters: N rows, R rounds, U distinct scores, G groups of rows.
 """
 
 import math
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import ArrayLike
 
 from penchant.training.metrics import Floats, known, row_logloss
@@ -16,6 +17,8 @@ BOOTSTRAP_ROWS = 100_000
 """Most rows that are resampled; a larger table is sampled once and its spread rescaled."""
 BOOTSTRAP_CELLS = 4_000_000
 """Most weights held at once (rounds x rows)."""
+ROUNDS = 1000
+"""Rounds for a mean, which are cheap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ def bootstrap(
     label: ArrayLike,
     propensities: Mapping[str, ArrayLike],
     *,
+    group: npt.NDArray[np.integer] | None = None,
     rounds: int = 500,
     seed: int = 0,
 ) -> dict[str, dict[str, Floats]]:
@@ -44,6 +48,14 @@ def bootstrap(
     of two models' draws is a paired difference. Metrics: auc, average_precision, logloss, brier,
     each (rounds,); NaN in rounds with one class only. Tables above `BOOTSTRAP_ROWS` rows are
     sampled once and the draws' spread is scaled by sqrt(rows sampled / rows).
+
+    Args:
+        label: (N,) 0, 1 or NaN for unknown.
+        propensities: Model -> (N,) scores.
+        group: (N,) whose rows they are: those of one are drawn together, and every label is known;
+            None where each row is a visitor of its own.
+        rounds: R.
+        seed: Seed of the draws.
     """
     rng = np.random.default_rng(seed)
     every = {name: known(label, scores) for name, scores in propensities.items()}
@@ -51,12 +63,14 @@ def bootstrap(
     taken = np.arange(rows)
     if rows > BOOTSTRAP_ROWS:
         taken = rng.choice(rows, BOOTSTRAP_ROWS, replace=False)
+    own = None if group is None else np.unique(group[taken], return_inverse=True)[1]
     samplers = {name: _Resampled(lab[taken], sco[taken]) for name, (lab, sco) in every.items()}
     drawn: dict[str, list[dict[str, Floats]]] = {name: [] for name in samplers}
     block = max(1, BOOTSTRAP_CELLS // max(1, len(taken)))
     for start in range(0, rounds if len(taken) else 0, block):
-        size = (min(block, rounds - start), len(taken))
-        weight = rng.poisson(1.0, size=size).astype(np.float64)  # (rounds of the block, N)
+        size = (min(block, rounds - start), len(taken) if own is None else int(own.max()) + 1)
+        drawn_weight = rng.poisson(1.0, size=size).astype(np.float64)
+        weight = drawn_weight if own is None else drawn_weight[:, own]  # (rounds of the block, N)
         for name, sampler in samplers.items():
             drawn[name].append(sampler.draw(weight))
     shrink = math.sqrt(len(taken) / rows) if rows else 1.0
@@ -67,6 +81,29 @@ def bootstrap(
         }
         for name, parts in drawn.items()
     }
+
+
+def drawn_means(
+    value: Floats, group: npt.NDArray[np.integer], *, rounds: int = ROUNDS, seed: int = 0
+) -> Floats:
+    """(R,) what the mean of `value` (N,) would have been on other samples of the same visitors.
+
+    Visitors are drawn with all their rows, by Poisson(1) counts.
+
+    Args:
+        value: (N,) numbers.
+        group: (N,) whose rows they are.
+        rounds: R.
+        seed: Seed of the draws.
+    """
+    _, place, count = np.unique(group, return_inverse=True, return_counts=True)
+    total = np.bincount(place, value)
+    rng = np.random.default_rng(seed)
+    draws = np.empty(rounds)
+    for at in range(rounds):
+        weight = rng.poisson(1.0, len(count))
+        draws[at] = (weight @ total) / np.maximum(weight @ count, 1)
+    return draws
 
 
 def _rescaled(draws: Floats, shrink: float) -> Floats:

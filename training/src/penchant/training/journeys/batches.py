@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from penchant.training.journeys.journeys import Journeys
-from penchant.training.journeys.targets import Places, Targets, met_items
+from penchant.training.journeys.targets import Places
 
 MONDAY_S: Final = 4 * 86_400
 """Seconds from 1970-01-01, a Thursday, to the first Monday after."""
@@ -229,13 +229,6 @@ def hours_of_week(time_s: npt.NDArray[np.int64], timezone: str) -> npt.NDArray[n
     return (((time_s + offset - MONDAY_S) % (7 * 86_400)) / 3600).astype(np.float32)
 
 
-def _hour_of(journeys: Journeys, row: Places) -> npt.NDArray[np.float32]:
-    """Hour of the week of some events, without a look at the others; -1 without a clock."""
-    if not journeys.has_clock:
-        return np.full(len(row), -1, np.float32)
-    return hours_of_week(journeys.time_s[row], journeys.timezone)
-
-
 def _utc_offsets(time_s: Places, timezone: str) -> Places:
     """(E,) seconds that the zone is ahead of UTC, looked up once for each hour that occurs."""
     from datetime import datetime
@@ -248,54 +241,6 @@ def _utc_offsets(time_s: Places, timezone: str) -> Places:
         gap = datetime.fromtimestamp(each * 3600, zone).utcoffset()
         ahead.append(int(gap.total_seconds()) if gap else 0)
     return np.array(ahead, np.int64)[place]
-
-
-class HistoryBatch(NamedTuple):
-    """Histories as `JourneyNet.last` takes them, and the target that came after each."""
-
-    item: Tensor
-    """INT32 (B, L) item codes, newest last; L = P + W where W may be short of the window."""
-    action: Tensor
-    """INT32 (B, L) action codes; 0 is padding."""
-    channel: Tensor
-    """INT32 (B, L) channel codes."""
-    age: Tensor
-    """FP32 (B, L) seconds before the target; 0 where padded."""
-    now_hour: Tensor
-    """FP32 (B, 1) hour of the week of the target; -1 without a clock."""
-    target: Tensor
-    """INT64 (B,) item code of the target."""
-    target_action: Tensor
-    """INT64 (B,) action code of the target."""
-    met: tuple[Places, npt.NDArray[np.int32]]
-    """Rows of the batch, and items that may not be answered there."""
-
-
-def history_batch(batches: JourneyBatches, targets: Targets, *, repeats: bool) -> HistoryBatch:
-    """Histories of B targets of any part, as long as the longest of them needs.
-
-    Args:
-        batches: Window, profile and columns.
-        targets: What to predict.
-        repeats: Whether items of the history may be answered.
-    """
-    columns, now = batches.journeys, targets.rows(batches.journeys)
-    window = int(min(batches.window, max(1, targets.position.max(initial=1))))
-    back = np.arange(batches.profile + window, 0, -1)
-    there = targets.position[:, None] >= back
-    row = np.where(there, now[:, None] - back, now[:, None])
-    age = (columns.time_s[now][:, None] - columns.time_s[row]) * there
-    nothing = np.zeros(0, np.int64), np.zeros(0, np.int32)
-    return HistoryBatch(
-        item=_tensor(columns.item[row] * there),
-        action=_tensor(columns.action[row] * there),
-        channel=_tensor(columns.channel[row] * there),
-        age=torch.from_numpy(age.astype(np.float32)),
-        now_hour=torch.from_numpy(_hour_of(columns, now)[:, None]),
-        target=torch.from_numpy(columns.item[now].astype(np.int64)),
-        target_action=torch.from_numpy(columns.action[now].astype(np.int64)),
-        met=nothing if repeats else met_items(columns, targets),
-    )
 
 
 def _tensor(values: npt.NDArray[Any]) -> Tensor:

@@ -26,7 +26,7 @@ from penchant.training.journeys.association_tables import (
 from penchant.training.journeys.catalogue import FIRST_CODE
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import Scorer, Scores, gains, rank_chunk
-from penchant.training.journeys.targets import Targets, histories, met_items
+from penchant.training.journeys.targets import Targets, histories, met_items, sample_of
 
 BLEND_CELLS = 60_000_000
 """Most scores (targets x items x (1 + statistics)) held while alphas are learnt."""
@@ -101,9 +101,7 @@ def fit_blend(
         tables, network = tables.keep((alone,)), None
     assert alone is not None or network is not None
     most = max(1, BLEND_CELLS // (tables.num_codes * (1 + len(tables.names))))
-    if len(targets) > most:
-        drawn = np.random.default_rng(seed).choice(len(targets), most, replace=False)
-        targets = targets.take(np.sort(drawn))
+    targets = sample_of(targets, most, seed=seed)
     cells = _Cells(network, tables, journeys, targets, repeats=repeats)
     return _learn(cells, tables.names, 0.0 if network is None else 1.0)
 

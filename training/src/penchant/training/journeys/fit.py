@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +17,10 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from penchant.training.journeys.batches import (
-    JourneyBatches,
-    history_batch,
-)
+from penchant.training.journeys.batches import JourneyBatches
 from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.head_priors import set_head_priors
+from penchant.training.journeys.history_batch import history_batch
 from penchant.training.journeys.item_text import item_text
 from penchant.training.journeys.journey_data_module import RANK_ROWS, JourneyDataModule
 from penchant.training.journeys.journey_module import MONITOR, JourneyModule, target_logits
@@ -31,7 +29,7 @@ from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.journey_split import JourneyParts, events_before
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import Scores
-from penchant.training.journeys.targets import Places, Targets
+from penchant.training.journeys.targets import Places, Targets, sample_of
 from penchant.training.train_to_best import train_to_best
 
 VALIDATION_TARGETS: Final = (2_000, 10_000)
@@ -99,7 +97,7 @@ def fit_journeys(
     pl.seed_everything(recipe.fit.seed, workers=True, verbose=False)
     batches = training_batches(journeys, parts, recipe)
     net = new_net(journeys, catalogue, parts, recipe)
-    set_head_priors(net, batches)
+    set_head_priors(net, batches, catalogue.category_of_code)
     module = JourneyModule(net, recipe.fit, action_weight=action_weight(journeys, recipe))
     data = JourneyDataModule(batches, _stopping_targets(parts, recipe), recipe)
     started = time.perf_counter()
@@ -119,6 +117,21 @@ def fit_journeys(
     return FittedJourneys(
         net=module.averaged.cpu().folded(), epochs=epochs, fit_s=time.perf_counter() - started
     )
+
+
+def untrained_journeys(
+    journeys: Journeys, catalogue: Catalogue, parts: JourneyParts, recipe: JourneyRecipe
+) -> FittedJourneys:
+    """A network for where a statistic answers alone: it was shown nothing.
+
+    Its heads say of every visitor what is true of all events before the test part.
+    """
+    pl.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    earlier = replace(parts, train_until=parts.test_from)
+    net = new_net(journeys, catalogue, earlier, recipe)
+    batches = training_batches(journeys, earlier, recipe)
+    set_head_priors(net, batches, catalogue.category_of_code)
+    return FittedJourneys(net=net.folded(), epochs=0, fit_s=0.0)
 
 
 def training_batches(
@@ -166,13 +179,9 @@ def new_net(
 
 def _stopping_targets(parts: JourneyParts, recipe: JourneyRecipe) -> Targets:
     """As many as take about as long as a pass over the training events: each has a window."""
-    total = len(parts.validation)
     affordable = 2 * int(parts.train_until.sum()) // recipe.network.window
     most = int(np.clip(affordable, *VALIDATION_TARGETS))
-    if total <= most:
-        return parts.validation
-    rng = np.random.default_rng(recipe.fit.seed)
-    return parts.validation.take(np.sort(rng.choice(total, most, replace=False)))
+    return sample_of(parts.validation, most, seed=recipe.fit.seed)
 
 
 def action_weight(journeys: Journeys, recipe: JourneyRecipe) -> torch.Tensor:

@@ -11,13 +11,12 @@ from lightning_fabric.utilities.warnings import PossibleUserWarning
 from torch.utils.data import DataLoader, Dataset
 
 from penchant.training.journeys.batches import (
-    HistoryBatch,
     JourneyBatch,
     JourneyBatches,
     Windows,
-    history_batch,
 )
 from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.history_batch import HistoryBatch, history_batch
 from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.targets import Places, Targets
 

@@ -1,22 +1,22 @@
 """One table of all models on the same test targets, and whether the network earned its place.
 
-Letters: T targets, V visitors, R rounds of a bootstrap.
+Letters: T targets.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
-from penchant.training.bootstrap import interval
+from penchant.training.bootstrap import drawn_means, interval
 from penchant.training.journeys.catalogue import Catalogue
+from penchant.training.journeys.head_quality import HeadQualities
 from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import (
@@ -28,18 +28,44 @@ from penchant.training.journeys.ranking import (
     rank_targets,
     ranking_metrics,
 )
-from penchant.training.journeys.targets import Places, Targets, is_repeat
+from penchant.training.journeys.targets import (
+    Places,
+    Targets,
+    begins_visit,
+    is_repeat,
+    last_of_each,
+)
 
 SERVED: Final = "JourneyNet"
 """Name of what is served: the network with its blend."""
 NETWORK_ALONE: Final = "network alone"
 """Name of the network without the blend."""
+UNTOLD: Final = "JourneyNet, told nothing"
+"""Name of what is served, asked without a word about the target."""
+OURS: Final = (SERVED, UNTOLD, NETWORK_ALONE)
+"""Rows that are no baselines."""
+UNTOLD_PROTOCOL: Final = (
+    f"in the row {UNTOLD} the question is put right after the visitor's last event and for the "
+    "model's own action, as a page that shows that event would put it: nothing is known of the "
+    "target but that it comes"
+)
+"""What the row is, in words."""
 NEW_CATEGORY: Final = "new category"
 """Slice of targets whose category is not the visitor's usual one."""
+BEGINS: Final = "begins a visit"
+"""Slice of targets that are the first event of a session."""
+LAST: Final = "last of each visitor"
+"""Slice of targets after which none of the visitor's comes: leave one out, within the test part."""
+LAST_PROTOCOL: Final = (
+    "Leave one out, for comparison with papers: the last target of every visitor who has one in "
+    "the test part, predicted from all before it. Papers take the last event of every visitor, "
+    "whenever it was, and let the model learn from all but the last two of each, later ones of "
+    "other visitors included; here nothing of the test part was learnt from, which is harder. "
+    "Their protocol itself is split.by: leave_one_out in a recipe, and another fit"
+)
+"""What the slice is, in words."""
 MOST_TARGETS: Final = 50_000
 """Most test targets that are ranked; of more, a sample that is the same for every model."""
-ROUNDS: Final = 1000
-"""Rounds of the bootstrap over visitors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +84,7 @@ class ModelRanking:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """NDCG@10 of what is served less that of the best baseline, on the same targets."""
+    """NDCG@10 of one of our models less that of the best baseline, on the same targets."""
 
     baseline: str
     """The baseline with the best NDCG@10."""
@@ -85,9 +111,13 @@ class JourneyEvaluation:
     sampled_from: int
     """Test targets there are; more than are ranked where a sample was drawn."""
     models: dict[str, ModelRanking]
-    """Model -> what it does; `SERVED` and `NETWORK_ALONE` are ours, the others baselines."""
+    """Model -> what it does; those of `OURS` are ours, the others baselines."""
     difference: Difference | None
-    """To the best baseline; None where there is no baseline."""
+    """Of what is served to the best baseline; None where there is no baseline."""
+    untold: Difference | None = None
+    """The same of `UNTOLD`; None where it is not among the models."""
+    heads: HeadQualities = field(default_factory=HeadQualities)
+    """Quality of the answers beside the items."""
 
     @property
     def earned(self) -> bool:
@@ -99,26 +129,42 @@ class JourneyEvaluation:
         """Whether the network earned its place, in words, and where it did not."""
         if self.difference is None:
             return f"{SERVED} was compared with nothing."
-        found, served = self.difference, self.models[SERVED]
-        rival = self.models[found.baseline]
+        found = self.difference
         numbers = (
-            f"NDCG@10 {served.every.ndcg_10:.4f} against {rival.every.ndcg_10:.4f} of "
-            f"{found.baseline} (difference {found.ndcg_10:+.4f}, 95 % interval {found.low:+.4f} to "
-            f"{found.high:+.4f} over visitors)"
+            f"NDCG@10 {self.models[SERVED].every.ndcg_10:.4f} against "
+            f"{self.models[found.baseline].every.ndcg_10:.4f} of {found.baseline} "
+            f"({_in_words(found)} over visitors)"
         )
         if self.earned:
-            return f"{SERVED} is ahead of every baseline: {numbers}."
-        behind = [
-            name
-            for name, ours in served.slices.items()
-            if ours.targets and ours.ndcg_10 < rival.slices[name].ndcg_10
-        ]
-        where = f" It is behind in: {', '.join(behind)}." if behind else ""
+            return f"{SERVED} is ahead of every baseline: {numbers}.{self._if_untold}"
+        where = f" It is behind in: {', '.join(self._behind)}." if self._behind else ""
         if found.ndcg_10 > 0:
-            return f"{SERVED} is ahead of every baseline, but within chance: {numbers}.{where}"
+            return (
+                f"{SERVED} is ahead of every baseline, but within chance: {numbers}.{where}"
+                f"{self._if_untold}"
+            )
         return (
             f"{SERVED} is not ahead of every baseline: {numbers}.{where} "
-            f"{found.baseline} would do on these data."
+            f"{found.baseline} would do on these data.{self._if_untold}"
+        )
+
+    @property
+    def _behind(self) -> list[str]:
+        assert self.difference is not None
+        rival = self.models[self.difference.baseline]
+        return [
+            name
+            for name, ours in self.models[SERVED].slices.items()
+            if ours.targets and ours.ndcg_10 < rival.slices[name].ndcg_10
+        ]
+
+    @property
+    def _if_untold(self) -> str:
+        if self.untold is None:
+            return ""
+        return (
+            " Told neither when the next event comes nor of what action it is, as no baseline is, "
+            f"it has {self.models[UNTOLD].every.ndcg_10:.4f} ({_in_words(self.untold)})."
         )
 
     def to_json(self) -> str:
@@ -130,37 +176,9 @@ class JourneyEvaluation:
         """Write the JSON."""
         path.write_text(self.to_json(), encoding="utf-8")
 
-    def table(self) -> Table:
-        """The table for the terminal: one row a model, best NDCG@10 first."""
-        every = next(iter(self.models.values())).every
-        caption = f"{self.protocol}; {self.num_items:,} items, {every.targets:,} targets"
-        if every.targets < self.sampled_from:
-            caption += f" drawn from {self.sampled_from:,}"
-        table = Table(caption=f"{caption} of {every.visitors:,} visitors", caption_justify="left")
-        table.add_column("model", no_wrap=True)
-        heads = ("HR@10", "NDCG@10", "MRR@20", "coverage", "NDCG@10 by visitor")
-        for head in heads:
-            table.add_column(head, justify="right")
-        for name in sorted(self.models, key=lambda each: -self.models[each].every.ndcg_10):
-            model = self.models[name]
-            numbers = [model.every.hr_10, model.every.ndcg_10, model.every.mrr_20]
-            numbers += [model.coverage_20, model.by_visitor.ndcg_10]
-            table.add_row(name, *(f"{number:.4f}" for number in numbers))
-        return table
 
-    def slice_table(self) -> Table:
-        """NDCG@10 of what is served and of the best baseline, one row a slice."""
-        rivals = [] if self.difference is None else [self.difference.baseline]
-        alone = [NETWORK_ALONE] if NETWORK_ALONE in self.models else []
-        names = [SERVED, *alone, *rivals]
-        table = Table()
-        table.add_column("NDCG@10, by kind", no_wrap=True)
-        for head in ("targets", *names):
-            table.add_column(head, justify="right")
-        for place, own in self.models[SERVED].slices.items():
-            found = [self.models[name].slices[place].ndcg_10 for name in names]
-            table.add_row(place, f"{own.targets:,}", *(f"{number:.4f}" for number in found))
-        return table
+def _in_words(found: Difference) -> str:
+    return f"difference {found.ndcg_10:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}"
 
 
 def evaluate_journeys(
@@ -169,55 +187,62 @@ def evaluate_journeys(
     catalogue: Catalogue,
     parts: JourneyParts,
     *,
+    targets: Targets,
     repeats: bool,
-    most_targets: int = MOST_TARGETS,
+    heads: HeadQualities | None = None,
     seed: int = 0,
 ) -> JourneyEvaluation:
-    """Rank the test targets by every model.
+    """Rank test targets by every model.
 
     Args:
-        models: Name -> model; `SERVED` has to be among them, `NETWORK_ALONE` may be.
+        models: Name -> model; `SERVED` has to be among them, the others of `OURS` may be.
         journeys: All journeys.
         catalogue: Items by code.
         parts: How the journeys are divided.
+        targets: Those of the test part that are ranked, all or a sample.
         repeats: Whether items met before may be answered.
-        most_targets: Test targets that are ranked; of more, a sample.
-        seed: Seed of the sample and of the bootstrap.
+        heads: Quality of the answers beside the items, to be kept with the ranks.
+        seed: Seed of the bootstrap.
 
     Raises:
         ValueError: `SERVED` is missing, or a model's scores are NaN or of another shape.
     """
     if SERVED not in models:
         raise ValueError(f"models: expected one named {SERVED}, got {', '.join(models) or 'none'}")
-    targets = parts.test
-    if len(targets) > most_targets:
-        drawn = np.random.default_rng(seed).choice(len(targets), most_targets, replace=False)
-        targets = targets.take(np.sort(drawn))
     masks = slices_of(journeys, catalogue, targets, repeats=repeats)
+    if parts.test_from_s is not None:
+        masks[LAST] = last_of_each(targets, parts.test)
     ranks = {
         name: rank_targets(model, journeys, targets, repeats=repeats)
         for name, model in models.items()
     }
     return JourneyEvaluation(
-        protocol=parts.protocol,
+        protocol=parts.protocol + (f"; {UNTOLD_PROTOCOL}" if UNTOLD in models else ""),
         num_items=len(catalogue.item_id),
         left_out=dict(parts.left_out),
         sampled_from=len(parts.test),
         models={name: _model(found, targets, masks) for name, found in ranks.items()},
-        difference=_difference(ranks, targets.visitor, seed=seed),
+        difference=_difference(SERVED, ranks, targets.visitor, seed=seed),
+        untold=_difference(UNTOLD, ranks, targets.visitor, seed=seed),
+        heads=heads or HeadQualities(),
     )
 
 
 def slices_of(
     journeys: Journeys, catalogue: Catalogue, targets: Targets, *, repeats: bool
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Slice -> (T,) which targets are in it: each action, the new category, met before or not."""
+    """Slice -> (T,) which targets are in it.
+
+    Each action, beginnings of visits, the new category, items met before and others.
+    """
     action = np.asarray(journeys.action[targets.rows(journeys)])
     masks = {
         f"action {name}": action == code
         for code, name in enumerate(journeys.actions, 1)
         if (action == code).any()
     }
+    if journeys.has_clock:
+        masks[BEGINS] = begins_visit(journeys, targets)
     if catalogue.categories:
         masks[NEW_CATEGORY] = leaves_usual_category(journeys, catalogue.category_of_code, targets)
     if repeats:
@@ -238,16 +263,18 @@ def _model(found: Ranks, targets: Targets, masks: dict[str, npt.NDArray[np.bool_
     )
 
 
-def _difference(ranks: Mapping[str, Ranks], visitor: Places, *, seed: int) -> Difference | None:
+def _difference(
+    ours: str, ranks: Mapping[str, Ranks], visitor: Places, *, seed: int
+) -> Difference | None:
     quality = {
         name: float(gains(found.rank, 10).mean())
         for name, found in ranks.items()
-        if name not in (SERVED, NETWORK_ALONE)
+        if name not in OURS
     }
-    if not quality:
+    if not quality or ours not in ranks:
         return None
     best = max(quality, key=lambda name: quality[name])
-    gap = gains(ranks[SERVED].rank, 10) - gains(ranks[best].rank, 10)
+    gap = gains(ranks[ours].rank, 10) - gains(ranks[best].rank, 10)
     draws = drawn_means(gap, visitor, seed=seed)
     ends = interval(draws)
     return Difference(
@@ -257,20 +284,3 @@ def _difference(ranks: Mapping[str, Ranks], visitor: Places, *, seed: int) -> Di
         high=ends.high,
         standard_error=float(draws.std()),
     )
-
-
-def drawn_means(
-    value: npt.NDArray[np.float64], visitor: Places, *, rounds: int = ROUNDS, seed: int = 0
-) -> npt.NDArray[np.float64]:
-    """(R,) what the mean of `value` (T,) would have been on other samples of the same visitors.
-
-    Visitors are drawn with all their targets, by Poisson(1) counts.
-    """
-    _, place, count = np.unique(visitor, return_inverse=True, return_counts=True)
-    total = np.bincount(place, value)
-    rng = np.random.default_rng(seed)
-    draws = np.empty(rounds)
-    for at in range(rounds):
-        weight = rng.poisson(1.0, len(count))
-        draws[at] = (weight @ total) / np.maximum(weight @ count, 1)
-    return draws

@@ -15,20 +15,29 @@ from penchant.training.journeys.association_fit import (
 from penchant.training.journeys.association_tables import AssociationTables
 from penchant.training.journeys.blend import Blend, BlendModule, blended_scorer, fit_blend
 from penchant.training.journeys.fit import FittedJourneys
+from penchant.training.journeys.head_quality import (
+    HEADS,
+    HeadQualities,
+    head_cases,
+    head_qualities,
+)
 from penchant.training.journeys.journey_data import JourneyData
 from penchant.training.journeys.journey_evaluation import (
+    MOST_TARGETS,
     NETWORK_ALONE,
     SERVED,
+    UNTOLD,
     JourneyEvaluation,
     evaluate_journeys,
 )
 from penchant.training.journeys.journey_packaging import journey_contract
 from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.journey_split import events_before
+from penchant.training.journeys.network_states import states_before
 from penchant.training.journeys.ranking import Scorer
 from penchant.training.journeys.rivals import rival_scorers
 from penchant.training.journeys.served_journey import ServedJourney
-from penchant.training.journeys.targets import Places
+from penchant.training.journeys.targets import Places, Targets, sample_of
 from penchant.training.journeys.top_items import MOST_ELEMENTS
 
 
@@ -92,8 +101,13 @@ def serve_journeys(model: JourneyModel, data: JourneyData, recipe: JourneyRecipe
 def assess_journeys(
     model: JourneyModel, data: JourneyData, recipe: JourneyRecipe
 ) -> JourneyEvaluation:
-    """Rank the test targets by what is served, by the network alone and by every baseline."""
+    """Rank the test targets by what is served, by the network alone and by every baseline.
+
+    Of more than `MOST_TARGETS` a sample is ranked, which is the same for every model.
+    """
     repeats, seed = recipe.split.repeats, recipe.fit.seed
+    targets = sample_of(data.parts.test, MOST_TARGETS, seed=seed)
+    ours, heads = _ours(model, data, recipe, targets)
     rivals = rival_scorers(
         data.journeys,
         data.parts,
@@ -102,10 +116,39 @@ def assess_journeys(
         tables=model.tables,
         seed=seed,
     )
-    models = {SERVED: model.scorer(data), NETWORK_ALONE: model.network(data)}
     return evaluate_journeys(
-        models | rivals, data.journeys, data.catalogue, data.parts, repeats=repeats, seed=seed
+        ours | rivals,
+        data.journeys,
+        data.catalogue,
+        data.parts,
+        targets=targets,
+        repeats=repeats,
+        heads=heads,
+        seed=seed,
     )
+
+
+def _ours(
+    model: JourneyModel, data: JourneyData, recipe: JourneyRecipe, targets: Targets
+) -> tuple[dict[str, Scorer], HeadQualities]:
+    """What is served and the network alone, to rank the targets by; the answers beside the items.
+
+    The network reads the histories twice: to be asked with all that is known of the targets, and
+    with nothing.
+    """
+    if not model.blend.network:
+        why = "the network is not trained, what is said of it is the same for all"
+        return {SERVED: model.scorer(data)}, HeadQualities(absent=dict.fromkeys(HEADS, why))
+    net, journeys, seed = model.fitted.net, data.journeys, recipe.fit.seed
+    action = recipe.target_action or journeys.actions[0]
+    told = states_before(net, journeys, targets)
+    untold = states_before(net, journeys, targets, action=journeys.actions.index(action) + 1)
+    ours = {
+        name: blended_scorer(model.blend, states.scores, model.tables, journeys)
+        for name, states in ((SERVED, told), (UNTOLD, untold))
+    }
+    cases = head_cases(untold, journeys, data.catalogue, data.parts, recipe)
+    return ours | {NETWORK_ALONE: told.scores}, head_qualities(cases, net, seed=seed)
 
 
 def _statistics(data: JourneyData, recipe: JourneyRecipe, until: Places) -> AssociationTables:

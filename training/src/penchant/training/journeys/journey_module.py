@@ -16,8 +16,9 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional
 
-from penchant.training.journeys.batches import HistoryBatch, JourneyBatch
+from penchant.training.journeys.batches import JourneyBatch
 from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.history_batch import HistoryBatch
 from penchant.training.journeys.journey_net import JourneyNet
 from penchant.training.journeys.journey_recipe import JourneyFitConfig
 from penchant.training.journeys.losses import (
@@ -206,9 +207,7 @@ class JourneyModule(pl.LightningModule):
 @torch.inference_mode()
 def target_logits(net: JourneyNet, batch: HistoryBatch) -> Tensor:
     """Item logits (B, N) after the histories of a batch, asked for the actions that came next."""
-    channel = batch.channel if net.sizes.num_channels else None
-    hidden = net.last(batch.item, batch.action, channel, batch.age, batch.now_hour)
-    return net.item_logits(net.query(hidden, batch.target_action))
+    return net.item_logits(net.query(net.last(*batch.history), batch.target_action))
 
 
 def head_losses(net: JourneyNet, hidden: Tensor, batch: JourneyBatch) -> Tensor:

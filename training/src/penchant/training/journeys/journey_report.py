@@ -14,9 +14,14 @@ import numpy as np
 
 from penchant.training.journeys.association_tables import AssociationTables
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
+from penchant.training.journeys.evaluation_metrics import by_slice
+from penchant.training.journeys.head_quality import HeadQualities
 from penchant.training.journeys.journey_data import JourneyData
 from penchant.training.journeys.journey_evaluation import (
-    NETWORK_ALONE,
+    BEGINS,
+    LAST,
+    LAST_PROTOCOL,
+    OURS,
     SERVED,
     JourneyEvaluation,
     ModelRanking,
@@ -65,7 +70,7 @@ def write_journey_report(
     folder.mkdir(parents=True, exist_ok=True)
     evaluation.save(folder / METRICS_FILE)
     served = evaluation.models[SERVED]
-    learnt = data.parts.train_until
+    learnt = data.parts.test_from if recipe.fit.refresh_epochs else data.parts.train_until
     html = render_page(
         TEMPLATE,
         model=recipe.name,
@@ -75,8 +80,10 @@ def write_journey_report(
         test_events=served.every.targets,
         items=evaluation.num_items,
         cards=_cards(evaluation),
-        heads=_heads(data.journeys, data.catalogue),
-        blend=_blend(model),
+        heads=_heads(data.journeys, data.catalogue, recipe),
+        qualities=list(_qualities(evaluation.heads)),
+        no_heads=evaluation.heads.absent,
+        blend=_blend(model, recipe),
         verdict=evaluation.sentence,
         won=evaluation.earned,
         protocol=f"{evaluation.protocol[:1].upper()}{evaluation.protocol[1:]}.",
@@ -90,31 +97,6 @@ def write_journey_report(
     path = folder / REPORT_FILE
     path.write_text(html, encoding="utf-8")
     return path
-
-
-def flat_metrics(evaluation: JourneyEvaluation) -> dict[str, float]:
-    """All numbers by ``test/<slice>/<model>/<metric>``, undefined ones left out."""
-    found = {}
-    for name, model in evaluation.models.items():
-        for place, metrics in _by_slice(model).items():
-            for metric, value in metrics.as_dict().items():
-                found[f"test/{place}/{name}/{metric}"] = value
-        found[f"test/all/{name}/coverage_20"] = model.coverage_20
-    return {name: value for name, value in found.items() if np.isfinite(value)}
-
-
-def served_metrics(evaluation: JourneyEvaluation) -> dict[str, float]:
-    """What a manifest holds: ``<slice>/<metric>`` of what is served."""
-    found = {
-        f"{place}/{metric}": value
-        for place, metrics in _by_slice(evaluation.models[SERVED]).items()
-        for metric, value in metrics.as_dict().items()
-    }
-    return {name: value for name, value in found.items() if np.isfinite(value)}
-
-
-def _by_slice(model: ModelRanking) -> dict[str, RankingMetrics]:
-    return {"all": model.every, "by visitor": model.by_visitor, **model.slices}
 
 
 def _cards(evaluation: JourneyEvaluation) -> list[dict[str, str]]:
@@ -143,14 +125,32 @@ def _cards(evaluation: JourneyEvaluation) -> list[dict[str, str]]:
     return cards
 
 
-def _heads(journeys: Journeys, catalogue: Catalogue) -> list[str]:
+def _heads(journeys: Journeys, catalogue: Catalogue, recipe: JourneyRecipe) -> list[str]:
     heads = ["the categories the visitor is likely to want"] if catalogue.categories else []
     heads += ["the channel of the next visit"] if journeys.channels else []
     heads += ["the hour of the week of the next visit"] if journeys.has_clock else []
-    return [*heads, "how likely a purchase in this session is"]
+    buys = recipe.purchase_codes(journeys.actions)
+    return [*heads, *(["how likely a purchase in this session is"] if buys else [])]
 
 
-def _blend(model: JourneyModel) -> dict[str, Any]:
+def _qualities(heads: HeadQualities) -> Iterable[dict[str, Any]]:
+    for name, each in heads.found.items():
+        yield {
+            "name": name[:1].upper() + name[1:],
+            "cases": each.cases,
+            "cells": [
+                f"{each.logloss:.4f}",
+                f"{each.prior_logloss:.4f}",
+                f"{each.gain:+.4f}",
+                f"{each.low:+.4f} to {each.high:+.4f}",
+                ""
+                if each.auc is None
+                else f"{each.auc:.4f} ({each.auc_low:.4f} to {each.auc_high:.4f})",
+            ],
+        }
+
+
+def _blend(model: JourneyModel, recipe: JourneyRecipe) -> dict[str, Any]:
     blend = model.blend
     rows = [
         {"name": STATISTIC_TITLES[name], "weight": weight}
@@ -158,12 +158,17 @@ def _blend(model: JourneyModel) -> dict[str, Any]:
         if weight > 0
     ]
     if not blend.network:
-        words = "As the recipe asks, one association statistic answers without the network."
+        words = (
+            "As the recipe asks, one association statistic answers without the network, which was "
+            "not trained: what is said beside the items is what is true of all visitors, and the "
+            "numbers that stand for a visitor mean nothing."
+        )
     elif rows:
         words = (
             "The score blends the network with counted association statistics. Their weights were "
             f"learnt on {blend.targets:,} validation events, whose NDCG@10 they moved from "
-            f"{blend.ndcg_before:.4f} to {blend.ndcg:.4f}."
+            f"{blend.ndcg_before:.4f} to {blend.ndcg:.4f}"
+            f"{', before the network learnt from those too' if recipe.fit.refresh_epochs else ''}."
         )
     else:
         words = (
@@ -179,11 +184,13 @@ def _slices(evaluation: JourneyEvaluation) -> Iterable[dict[str, Any]]:
         "by visitor": "The same, with every visitor counting alike however much she did.",
         "new category": "What came next was of another category than the visitor's usual one: "
         "the hard part, which history alone does not give.",
+        BEGINS: "What came next began a visit: nothing that she does now says what she came for.",
+        LAST: f"{LAST_PROTOCOL}.",
         "met before": "The visitor had met the item before.",
         "new to the visitor": "The visitor meets the item for the first time.",
     }
     ranked = sorted(evaluation.models.items(), key=lambda pair: -pair[1].every.ndcg_10)
-    for place, own in _by_slice(evaluation.models[SERVED]).items():
+    for place, own in by_slice(evaluation.models[SERVED]).items():
         yield {
             "title": "All test events" if place == "all" else place.capitalize(),
             "words": words.get(place, ""),
@@ -192,8 +199,8 @@ def _slices(evaluation: JourneyEvaluation) -> Iterable[dict[str, Any]]:
             "rows": [
                 {
                     "model": name,
-                    "ours": name in (SERVED, NETWORK_ALONE),
-                    "cells": _cells(_by_slice(model)[place], model if place == "all" else None),
+                    "ours": name in OURS,
+                    "cells": _cells(by_slice(model)[place], model if place == "all" else None),
                 }
                 for name, model in ranked
             ],

@@ -148,7 +148,8 @@ def _leave_one_out(
         left_out=dict.fromkeys(LEFT_OUT, 0),
         protocol=(
             "leave one out: each visitor's last item is predicted from all earlier events, the "
-            f"one before it is for validation; visitors with fewer are learnt from alone; "
+            "one before it is for validation; visitors with fewer are learnt from alone; "
+            "networks are told the event's moment and action; "
             f"{_repeats(split)}"
         ),
     )

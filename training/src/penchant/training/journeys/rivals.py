@@ -21,7 +21,7 @@ from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import Scorer, gains, rank_targets
 from penchant.training.journeys.session_knn import fit_session_knn
-from penchant.training.journeys.targets import Places
+from penchant.training.journeys.targets import Places, sample_of
 
 Option = TypeVar("Option")
 
@@ -93,11 +93,7 @@ class _Choice:
         self, journeys: Journeys, parts: JourneyParts, num_codes: int, *, repeats: bool, seed: int
     ) -> None:
         self.journeys, self.num_codes, self.repeats = journeys, num_codes, repeats
-        self.targets = parts.validation
-        if len(self.targets) > CHOICE_TARGETS:
-            random = np.random.default_rng(seed)
-            drawn = random.choice(len(self.targets), CHOICE_TARGETS, replace=False)
-            self.targets = self.targets.take(np.sort(drawn))
+        self.targets = sample_of(parts.validation, CHOICE_TARGETS, seed=seed)
 
     def popular(self, half_life_days: float | None, until: Places) -> Popularity:
         return fit_popularity(self.journeys, until, self.num_codes, half_life_days=half_life_days)

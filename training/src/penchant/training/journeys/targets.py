@@ -88,6 +88,30 @@ def is_repeat(journeys: Journeys, targets: Targets) -> npt.NDArray[np.bool_]:
     return found
 
 
+def begins_visit(journeys: Journeys, targets: Targets) -> npt.NDArray[np.bool_]:
+    """(T,) whether the target is the first event of its session, in a log with a clock."""
+    rows = targets.rows(journeys)
+    session = np.asarray(journeys.session)
+    earlier = session[rows - np.minimum(targets.position, 1)]
+    begins: npt.NDArray[np.bool_] = (targets.position == 0) | (session[rows] != earlier)
+    return begins
+
+
+def last_of_each(targets: Targets, among: Targets) -> npt.NDArray[np.bool_]:
+    """(T,) whether the target is its visitor's last one `among` others, itself one of them."""
+    last = np.zeros(int(among.visitor.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(last, among.visitor, among.position)
+    return np.equal(targets.position, last[targets.visitor])
+
+
+def sample_of(targets: Targets, most: int, *, seed: int) -> Targets:
+    """At most so many of the targets, drawn without repeating any, in their order."""
+    if len(targets) <= most:
+        return targets
+    drawn = np.random.default_rng(seed).choice(len(targets), most, replace=False)
+    return targets.take(np.sort(drawn))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Histories:
     """The newest events before each of B targets, newest last, padded in front with 0."""

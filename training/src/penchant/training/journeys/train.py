@@ -15,7 +15,9 @@ from penchant.clients.journey_contract import JOURNEY
 from penchant.serving.package import ModelPackage
 from penchant.serving.registry import CHALLENGER, Registry
 from penchant.training.fit_progress import FitProgress
-from penchant.training.journeys.fit import FittedJourneys, fit_journeys
+from penchant.training.journeys.evaluation_metrics import flat_metrics, served_metrics
+from penchant.training.journeys.evaluation_tables import evaluation_tables
+from penchant.training.journeys.fit import FittedJourneys, fit_journeys, untrained_journeys
 from penchant.training.journeys.journey_data import JourneyData, read_journeys
 from penchant.training.journeys.journey_evaluation import JourneyEvaluation
 from penchant.training.journeys.journey_model import (
@@ -27,11 +29,7 @@ from penchant.training.journeys.journey_model import (
 from penchant.training.journeys.journey_module import MONITOR
 from penchant.training.journeys.journey_packaging import write_journey_package
 from penchant.training.journeys.journey_recipe import JourneyRecipe
-from penchant.training.journeys.journey_report import (
-    flat_metrics,
-    served_metrics,
-    write_journey_report,
-)
+from penchant.training.journeys.journey_report import write_journey_report
 from penchant.training.journeys.refresh import refresh_journeys
 from penchant.training.journeys.served_journey import ServedJourney
 from penchant.training.packaging import REPORT
@@ -96,11 +94,7 @@ def train_journeys(
         folder.begin(run_id, fingerprint=data.fingerprint)
         log_recipe(recipe, data_fingerprint=data.fingerprint, kind=JOURNEY)
         logger = epoch_logger(registry, run_id=run_id)
-        fitted = _fit(data, recipe, folder, resume=resume, logger=logger, console=console)
-        with console.status("weighing association statistics"):
-            model = with_statistics(fitted, data, recipe)
-        with console.status("learning from the newest events too"):
-            model = replace(model, fitted=_refresh(fitted, data, recipe, folder))
+        model = _model(data, recipe, folder, resume=resume, logger=logger, console=console)
         log_fit(model.fitted)
         with console.status("comparing with baselines, writing the report"):
             evaluation = assess_journeys(model, data, recipe)
@@ -112,7 +106,7 @@ def train_journeys(
             version = registry.register(package, run_id=run_id)
             registry.set_alias(recipe.name, CHALLENGER, version)
     kept = folder.finish(report, place.reports / f"{recipe.name}-{version}.html")
-    for table in (evaluation.table(), evaluation.slice_table()):
+    for table in evaluation_tables(evaluation):
         console.print(table)
     console.print(evaluation.sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(f"registered version {version}; report: {kept}", markup=False, soft_wrap=True)
@@ -126,6 +120,27 @@ def train_journeys(
         served=served,
         evaluation=evaluation,
     )
+
+
+def _model(
+    data: JourneyData,
+    recipe: JourneyRecipe,
+    folder: RunFolder,
+    *,
+    resume: bool,
+    logger: Logger,
+    console: Console,
+) -> JourneyModel:
+    """The network with statistics beside it; untrained where one of them answers alone."""
+    if recipe.associations.alone is not None:
+        with console.status("counting association statistics"):
+            nothing = untrained_journeys(data.journeys, data.catalogue, data.parts, recipe)
+            return with_statistics(nothing, data, recipe)
+    fitted = _fit(data, recipe, folder, resume=resume, logger=logger, console=console)
+    with console.status("weighing association statistics"):
+        model = with_statistics(fitted, data, recipe)
+    with console.status("learning from the newest events too"):
+        return replace(model, fitted=_refresh(fitted, data, recipe, folder))
 
 
 def _fit(

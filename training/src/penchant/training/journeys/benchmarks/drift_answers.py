@@ -14,9 +14,10 @@ import torch
 
 from penchant.training.journeys.association_tables import AssociationTables
 from penchant.training.journeys.baselines import Baseline
-from penchant.training.journeys.batches import HistoryBatch, hours_of_week
+from penchant.training.journeys.batches import hours_of_week
 from penchant.training.journeys.blend import Blend
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
+from penchant.training.journeys.history_batch import History, HistoryBatch
 from penchant.training.journeys.journey_module import target_logits
 from penchant.training.journeys.journey_net import JourneyNet
 from penchant.training.journeys.journeys import Journeys
@@ -62,11 +63,13 @@ def drift_histories(
     now = hours_of_week(np.array([case.now_s for case in cases]), journeys.timezone)
     view = journeys.actions.index("view") + 1
     return HistoryBatch(
-        item=torch.from_numpy(item),
-        action=torch.from_numpy(action),
-        channel=torch.from_numpy(channel),
-        age=torch.from_numpy(age),
-        now_hour=torch.from_numpy(now[:, None]),
+        history=History(
+            item=torch.from_numpy(item),
+            action=torch.from_numpy(action),
+            channel=torch.from_numpy(channel),
+            age=torch.from_numpy(age),
+            now_hour=torch.from_numpy(now[:, None]),
+        ),
         target=torch.zeros(len(cases), dtype=torch.int64),
         target_action=torch.full((len(cases),), view),
         met=(np.zeros(0, np.int64), np.zeros(0, np.int32)),
@@ -81,11 +84,12 @@ def drift_scores(
     batch: HistoryBatch,
 ) -> dict[str, Scores]:
     """Scores (B, N) by model: what is served, the network alone, the baselines."""
-    item = batch.item.numpy()
+    history = batch.history
+    item = history.item.numpy()
     network = target_logits(net, batch).numpy()
     kept = tables.keep(tuple(blend.alpha))
     seen = Histories(
-        item=item, action=batch.action.numpy().astype(np.uint8), age_s=batch.age.numpy()
+        item=item, action=history.action.numpy().astype(np.uint8), age_s=history.age.numpy()
     )
     return {
         "JourneyNet": blend.combine(network, kept.scores(item)),

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from penchant.training.journeys.batches import JourneyBatches, history_batch
+from penchant.training.journeys.batches import JourneyBatches
+from penchant.training.journeys.history_batch import history_of
 from penchant.training.journeys.journey_data_module import RANK_ROWS
 from penchant.training.journeys.journey_net import HOURS, JourneyNet
 from penchant.training.journeys.journey_split import JourneyParts
@@ -119,9 +120,7 @@ def network_shares(net: JourneyNet, journeys: Journeys, visits: NextVisits) -> V
     channel, hour = [], []
     with torch.inference_mode():
         for some in visits.targets.chunks(RANK_ROWS):
-            batch = history_batch(batches, some, repeats=True)
-            known = (batch.item, batch.action, batch.channel, batch.age, batch.now_hour)
-            hidden = net.last(*known)
+            hidden = net.last(*history_of(batches, some, some.rows(journeys)))
             channel.append(torch.softmax(net.channel_logits(hidden).double(), -1).numpy())
             hour.append(torch.softmax(net.hour_logits(hidden).double(), -1).numpy())
     return VisitShares(channel=np.concatenate(channel), hour=np.concatenate(hour))
