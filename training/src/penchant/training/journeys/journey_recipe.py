@@ -196,7 +196,13 @@ class JourneyBudget:
 
 @dataclass(frozen=True, kw_only=True)
 class JourneyRecipe:
-    """All that a journey training run is told."""
+    """All that a journey training run is told.
+
+    What the network reads follows from the log: of an event its item, action, channel and time; of
+    an item its id, category, brand, price and title, as far as the log recipe names them. Device,
+    source, campaign and query of an event are left to propensity models: a caller of a journey
+    model does not send them, and what is not sent is not learnt from.
+    """
 
     name: str
     """Name under which the model is registered and served."""
