@@ -158,7 +158,6 @@ def test_wrong_answers_are_never_published(registered: Registered) -> None:
 
 
 def test_a_damaged_registered_package_is_refused(registered: Registered, tmp_path: Path) -> None:
-    home = Home(Path(shutil.copytree(registered.home.folder, tmp_path / "home")))
     nets = sorted(registered.home.mlflow_artifacts.rglob("net.onnx"))
     contents = [net.read_bytes() for net in nets]
     try:
@@ -166,7 +165,7 @@ def test_a_damaged_registered_package_is_refused(registered: Registered, tmp_pat
             net.write_bytes(net.read_bytes()[:-3])
         with pytest.raises(ValueError, match=r"net\.onnx.*edited or truncated"):
             publish(
-                "tiny", version=1, home=registered.home.folder, repository=home.model_repository
+                "tiny", version=1, home=registered.home.folder, repository=tmp_path / "repository"
             )
     finally:
         for net, content in zip(nets, contents, strict=True):

@@ -45,6 +45,22 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "cross-validate a recipe against strong baselines",
     ),
     "publish": ("penchant.serving.publish:publish", "put a registered model where Triton loads it"),
+    "promote": (
+        "penchant.serving.rollout.promote:promote",
+        "make a registered version champion or challenger, if it passes the gates",
+    ),
+    "rollback": (
+        "penchant.serving.rollout.rollback:rollback",
+        "serve again what was served before",
+    ),
+    "reconcile": (
+        "penchant.serving.rollout.reconcile:reconcile",
+        "make the server follow the registry's aliases, once or for good",
+    ),
+    "status": (
+        "penchant.serving.rollout.status:status",
+        "show what is wanted, what is served, and why they differ",
+    ),
     "serve": ("penchant.serving.serve:serve", "start Triton, watch it and say where it listens"),
     "score": ("penchant.clients.score:score", "score a Parquet file through a running server"),
     "recommend": (

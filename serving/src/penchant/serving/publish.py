@@ -1,36 +1,36 @@
-"""``penchant publish``: put a registered version where Triton loads it."""
+"""``penchant publish``: serve the newest version of a model, as ``penchant promote`` does any."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
-from penchant.clients.contract import MODEL_NAME
-from penchant.clients.home import Home
-from penchant.serving.preflight import preflight
-from penchant.serving.registry import CHAMPION, Registry
-from penchant.serving.repository import Repository
-from penchant.serving.tracking_uri import masked
+from penchant.serving.registry import CHAMPION
+from penchant.serving.rollout.gates import DEFAULT_GATES, Gates
+from penchant.serving.rollout.roles import check_name
+from penchant.serving.rollout.rollout import Rollout, is_done
 
 
 def publish(
     model: str = "propensity",
     *,
     version: int | None = None,
+    gates: Gates = DEFAULT_GATES,
     home: Path = Path(".penchant"),
     tracking_uri: str | None = None,
     repository: Path | None = None,
 ) -> str:
-    """Publish a registered version; a running ``penchant serve`` takes it up within seconds.
+    """Make the newest version champion; a running ``penchant serve`` takes it up within seconds.
 
-    The version is checked file by file and tried in a process of its own first. Until all is in
-    place the version served so far stays.
+    It is ``penchant promote --version N`` with the newest version for N: the version is checked
+    file by file, tried in a process of its own, and compared with the one served so far, which
+    stays if anything fails.
 
     Args:
         model: registered model.
         version: version in the registry; by default the newest.
+        gates: what the version has to pass; a YAML file, or one option a setting.
         home: the folder that penchant works in.
         tracking_uri: MLflow store; by default that of MLFLOW_TRACKING_URI, else the one in home.
         repository: where Triton loads models from; by default in home.
@@ -39,27 +39,14 @@ def publish(
         What was published, in one line.
 
     Raises:
-        ValueError: if there is no such version, it is damaged, or it cannot be written.
+        ValueError: if there is no such version, it is refused, or it cannot be written.
     """
-    if not MODEL_NAME.fullmatch(model):
-        raise ValueError(
-            "model: expected the name of a registered model, 1 to 64 of A-Z a-z 0-9 _, got "
-            f"{model!r}; correct --model"
-        )
-    console = Console(stderr=True)
-    folder = Repository(repository or Home(home).model_repository)
-    with console.status(f"publishing {model}"), tempfile.TemporaryDirectory() as temporary:
-        registry = Registry(Home(home), tracking_uri).connect()
-        chosen = registry.newest(model) if version is None else version
-        if chosen is None:
-            raise ValueError(
-                f"model: expected a registered model, got {model!r}, of which there is no version "
-                f"in {masked(registry.tracking_uri)}; `penchant train propensity` or `penchant "
-                "train journeys` registers one"
-            )
-        package = registry.fetch(model, chosen, Path(temporary))
-        preflight(package, version=chosen)
-        number = folder.publish(package, version=chosen)
-        # Only now: whoever follows the alias finds a version that the repository holds.
-        registry.set_alias(model, CHAMPION, chosen)
-    return f"published {model} version {chosen} as {folder.folder / model / str(number)}"
+    check_name(model)
+    with Console(stderr=True).status(f"publishing {model}"):
+        rollout = Rollout.open(home, tracking_uri=tracking_uri, repository=repository, gates=gates)
+        registered = rollout.model(model)
+        chosen = max(registered.versions, default=0) if version is None else version
+        step = rollout.follow(registered, CHAMPION, chosen)
+    if not is_done(step):
+        raise ValueError(f"{step}; `penchant promote --model {model}` can accept what is undecided")
+    return f"published {model} version {chosen} as {rollout.repository.served(model).folder}"

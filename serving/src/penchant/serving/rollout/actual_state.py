@@ -28,7 +28,9 @@ def look(repository: Repository, name: str) -> Served:
     if repository.read_config(name) is None:
         return Served(model=None, is_foreign=False)
     try:
-        return Served(model=repository.served(name), is_foreign=False)
+        model = repository.served(name)
+        # A version whose files are gone is not served, whatever the config says.
+        return Served(model=model if model.folder.is_dir() else None, is_foreign=False)
     except ValueError:
         pass
     try:

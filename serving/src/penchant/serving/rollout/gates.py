@@ -110,9 +110,6 @@ class Gates:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
-DEFAULT_GATES: Final = Gates()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """What one gate, or one comparison of it, found."""
@@ -185,3 +182,6 @@ def _check(place: str, **limits: float) -> None:
 def _check_share(place: str, value: float) -> None:
     if not 0 < value < 1:
         raise ValueError(f"{place}: expected between 0 and 1, got {value}; as in 0.95")
+
+
+DEFAULT_GATES: Final = Gates()

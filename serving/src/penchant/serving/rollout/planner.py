@@ -108,13 +108,14 @@ class _Planner:
             known = ", ".join(map(str, sorted(self._model.versions))) or "none"
             return (
                 f"the alias {step.role} names version {wanted}, which is not registered (there "
-                f"are: {known}); point it at one that is: penchant promote {name} --version N"
+                f"are: {known}); point it at one that is: `penchant "
+                f"promote --model {name} --version N`"
             )
         champion, challenger = (self._model.aliases.get(role) for role in ROLES)
         if champion is not None and champion == challenger:
             return (
                 f"version {champion} is both champion and challenger; make it one of the two: "
-                f"`penchant promote {name}` makes it champion"
+                f"`penchant promote --model {name}` makes it champion"
             )
         return ""
 

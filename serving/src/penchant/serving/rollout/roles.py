@@ -17,6 +17,19 @@ ROLES: Final = (CHAMPION, CHALLENGER)
 """Aliases in the registry that something is served for, in the order in which they are followed."""
 
 
+def check_name(model: str) -> None:
+    """Refuse what no model can be called, before anything is made or asked.
+
+    Raises:
+        ValueError: if it is no name.
+    """
+    if not MODEL_NAME.fullmatch(model):
+        raise ValueError(
+            "model: expected the name of a registered model, 1 to 64 of A-Z a-z 0-9 _, got "
+            f"{model!r}; correct it"
+        )
+
+
 def served_name(model: str, role: str) -> str:
     """What the model of a role is called in the repository and on the wire.
 
