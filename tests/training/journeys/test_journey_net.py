@@ -3,16 +3,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from penchant.training.journeys.journey_net import (
-    HOURS,
-    UNKNOWN_HOUR,
-    ItemContent,
-    JourneyNet,
-    JourneySizes,
-    drop,
-    event_hour,
-    time_bucket,
-)
+from penchant.clients.journey_contract import HOURS
+from penchant.training.journeys.event_times import UNKNOWN_HOUR, event_hour, time_bucket
+from penchant.training.journeys.journey_net import ItemContent, JourneyNet, JourneySizes, drop
 from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
 
 CONFIG = JourneyNetworkConfig(window=6, profile=4, width=8, num_blocks=2, num_heads=2, dropout=0.0)

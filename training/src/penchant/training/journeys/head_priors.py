@@ -16,9 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from penchant.clients.journey_contract import HOURS
 from penchant.training.journeys.batches import JourneyBatches
 from penchant.training.journeys.catalogue import FIRST_CODE
-from penchant.training.journeys.journey_net import HOURS, JourneyNet, JourneySizes
+from penchant.training.journeys.journey_net import JourneyNet, JourneySizes
 from penchant.training.journeys.journey_split import events_before
 
 Floats = npt.NDArray[np.float64]

@@ -25,17 +25,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from penchant.clients.journey_contract import HOURS
+from penchant.training.journeys.event_times import (
+    NUM_BUCKETS,
+    event_hour,
+    gap_bucket,
+    request_bucket,
+)
 from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
 
-HOURS: Final = 168
-UNKNOWN_HOUR: Final = HOURS
-"""Row of the hour embedding for events without a known hour."""
-LOG_STEP: Final = 0.301
-"""Width of a time bucket in natural logarithms of seconds."""
-NUM_BUCKETS: Final = 70
-"""Buckets of times up to 1e9 seconds."""
-NO_BUCKET: Final = NUM_BUCKETS
-"""Bucket where there is no time: before the first event, and at the profile."""
 HIDDEN: Final = -1e4
 """Added to the logits of attention that must not be; finite, so that no row becomes NaN."""
 
@@ -91,12 +89,6 @@ class ItemContent:
     """(N,) price codes."""
     text: Tensor | None = None
     """FP32 (N, F) features of the items' texts."""
-
-
-def time_bucket(seconds: Tensor) -> Tensor:
-    """Logarithmic bucket, INT64, of times in seconds; all below one second are in the first."""
-    bucket = torch.floor(torch.log(seconds.clamp(min=1.0)) / LOG_STEP)
-    return bucket.clamp(max=NUM_BUCKETS - 1.0).to(torch.int64)
 
 
 class _BucketLookup(torch.autograd.Function):
@@ -309,29 +301,9 @@ class EventEmbedding(nn.Module):
             assert channel is not None, "the log has channels"
             embedded = embedded + self.tables["channel"](channel)
         if "gap" in self.tables:
-            embedded = embedded + self.tables["gap"](_gap_bucket(action, age))
+            embedded = embedded + self.tables["gap"](gap_bucket(action, age))
             embedded = embedded + self.tables["hour"](event_hour(age, now_hour))
         return embedded
-
-
-def _gap_bucket(action: Tensor, age: Tensor) -> Tensor:
-    """Bucket of the time since the event before; `NO_BUCKET` where there is none."""
-    bucket = time_bucket(age[:, :-1] - age[:, 1:])
-    bucket = torch.where(action[:, :-1] > 0, bucket, NO_BUCKET)
-    return functional.pad(bucket, (1, 0), value=NO_BUCKET)
-
-
-def event_hour(age: Tensor, now_hour: Tensor) -> Tensor:
-    """Hour of the week, INT64 0..167, of events (B, W); `UNKNOWN_HOUR` without `now_hour` (B, 1).
-
-    Args:
-        age: Seconds before now.
-        now_hour: Hours since Monday 00:00, with fractions; -1 unknown.
-    """
-    hour = now_hour - age / 3600.0
-    whole = torch.floor(hour - torch.floor(hour / HOURS) * HOURS)
-    whole = whole.clamp(min=0.0, max=HOURS - 1.0).to(torch.int64)
-    return torch.where(now_hour >= 0, whole, UNKNOWN_HOUR)
 
 
 class Habit(nn.Module):
@@ -441,7 +413,7 @@ class JourneyNet(nn.Module):
             tokens = drop(tokens, self.config.dropout)
         padding = functional.pad((~there).to(tokens.dtype), (1, 0)) * HIDDEN
         hidden = padding.unsqueeze(1)  # (B, 1, S)
-        bucket = _request_bucket(age) if self.has_time else None
+        bucket = request_bucket(age) if self.has_time else None
         for number, block in enumerate(self.blocks, 1):
             last = newest and number == len(self.blocks)
             tokens = block(tokens, hidden, bucket, newest=last)
@@ -553,13 +525,3 @@ class JourneyNet(nn.Module):
         net = copy.deepcopy(self).eval()
         net.items.fold()
         return net.requires_grad_(False)
-
-
-def _request_bucket(age: Tensor) -> Tensor:
-    """Bucket (B, S, S) of the time from each event to each request, the next event's time.
-
-    `NO_BUCKET` at the profile, which is older than all and has no time of its own.
-    """
-    request = functional.pad(age[:, 1:], (1, 1))  # (B, S): of the prefix, which sees only itself, 0
-    passed = age.unsqueeze(1) - request.unsqueeze(2)  # (B, S, W)
-    return functional.pad(time_bucket(passed), (1, 0), value=NO_BUCKET)

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from penchant.clients.journey_contract import HOURS
 from penchant.training.journeys.batches import JourneyBatches
 from penchant.training.journeys.history_batch import history_of
 from penchant.training.journeys.journey_data_module import RANK_ROWS
-from penchant.training.journeys.journey_net import HOURS, JourneyNet
+from penchant.training.journeys.journey_net import JourneyNet
 from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.targets import Targets, targets_of
