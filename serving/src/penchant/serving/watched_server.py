@@ -16,6 +16,7 @@ from penchant.serving.canary import (
     WrongAnswerError,
 )
 from penchant.serving.health import Health
+from penchant.serving.loaded_parts import LoadedParts
 from penchant.serving.process import TritonProcess
 from penchant.serving.repository import Stamp
 from penchant.serving.server_plan import ServerPlan
@@ -33,10 +34,11 @@ class WatchedServer:
         self.models = [model for model in stamps if plan.rejected.get(model) != stamps[model]]
         self._processes = {model: self._num_processes(model) for model in self.models}
         self._unproven = set(self.models)
+        self._parts = LoadedParts(self._repository, self.models)
         self.process = TritonProcess(
             plan.server,
             self._repository.folder,
-            models=tuple(self.models),
+            models=(*self._parts.names, *self.models),
             ports=plan.ports,
             home=plan.home.folder,
             open_statistics=plan.open_statistics,
@@ -116,6 +118,7 @@ class WatchedServer:
         if not self._health.in_doubt:
             for model in tuple(self._unproven):
                 self._prove(model)
+            self._drop_old_parts()
         return trouble
 
     def _first_canary(self, model: str, problems: dict[str, str]) -> bool:
@@ -181,8 +184,10 @@ class WatchedServer:
         Raises:
             UnreachableError: if there is no server.
         """
+        timeout_s = self._plan.watch.start_timeout_s
         try:
-            self._canary.load(model, timeout_s=self._plan.watch.start_timeout_s)
+            self._parts.load(model, self._canary, timeout_s=timeout_s)
+            self._canary.load(model, timeout_s=timeout_s)
         except UnreachableError:
             raise
         except CanaryError as error:
@@ -249,6 +254,14 @@ class WatchedServer:
         self._plan.say(why)
         try:
             self._canary.unload(model, timeout_s=self._timeout_s)
+            self._parts.drop_all(model, self._canary, timeout_s=self._timeout_s)
+        except CanaryError as error:
+            self._plan.say(str(error))
+
+    def _drop_old_parts(self) -> None:
+        """Free what versions hold that were served before: no request is on its way to them."""
+        try:
+            self._parts.drop_old(self.models, self._canary, timeout_s=self._timeout_s)
         except CanaryError as error:
             self._plan.say(str(error))
 
