@@ -16,8 +16,15 @@ from penchant.training.journeys.blend import Blend
 from penchant.training.journeys.build import build_journeys
 from penchant.training.journeys.evaluation_metrics import flat_metrics, served_metrics
 from penchant.training.journeys.fit import FittedJourneys, new_net
+from penchant.training.journeys.head_quality import HOUR, INTENT, PURCHASE
 from penchant.training.journeys.journey_data import JourneyData
-from penchant.training.journeys.journey_evaluation import SERVED, JourneyEvaluation
+from penchant.training.journeys.journey_evaluation import (
+    LAST_PROTOCOL,
+    SERVED,
+    UNTOLD,
+    UNTOLD_PROTOCOL,
+    JourneyEvaluation,
+)
 from penchant.training.journeys.journey_model import (
     JourneyModel,
     assess_journeys,
@@ -119,6 +126,54 @@ def test_numbers_are_those_of_the_evaluation(written: tuple[Page, str, Path, Mad
     assert data.fingerprint in page.words
     saved = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert set(saved["models"]) == set(evaluation.models)
+
+
+def test_answers_beside_the_items_are_shown_with_their_priors_or_said_to_be_absent(
+    written: tuple[Page, str, Path, Made],
+) -> None:
+    page, _, _, (evaluation, _, _) = written
+    assert set(evaluation.heads.found) == {INTENT, HOUR, PURCHASE}
+    for each in evaluation.heads.found.values():
+        assert f"{each.logloss:.4f} {each.prior_logloss:.4f} {each.gain:+.4f}" in page.words
+    assert "No channel of the next visit: the log has no channels." in page.words
+    assert "how likely a purchase in this session is" in page.words
+    flat, served = flat_metrics(evaluation), served_metrics(evaluation)
+    purchase = evaluation.heads.found[PURCHASE]
+    assert flat[f"test/{PURCHASE}/gain"] == served[f"{PURCHASE}/gain"] == purchase.gain
+    assert served[f"{PURCHASE}/auc"] == purchase.auc
+
+
+def test_a_log_without_purchases_is_promised_none(
+    written: tuple[Page, str, Path, Made], tmp_path: Path
+) -> None:
+    evaluation, model, data = written[3]
+    recipe = replace(RECIPE, associations=replace(RECIPE.associations, purchase_actions=()))
+    html = write_journey_report(evaluation, model, data, recipe, tmp_path).read_text("utf-8")
+    assert "how likely a purchase" not in html
+
+
+def test_what_the_model_learnt_from_includes_what_the_refresh_did(
+    written: tuple[Page, str, Path, Made], tmp_path: Path
+) -> None:
+    evaluation, model, data = written[3]
+    early, late = (int(part.sum()) for part in (data.parts.train_until, data.parts.test_from))
+    assert early < late
+    assert f"learnt from {late:,} events" in written[0].words
+    assert "before the network learnt from those too" in written[0].words
+    recipe = replace(RECIPE, fit=replace(RECIPE.fit, refresh_epochs=0))
+    html = write_journey_report(evaluation, model, data, recipe, tmp_path).read_text("utf-8")
+    assert f"learnt from {early:,} events" in html
+    assert "learnt from those too" not in html
+
+
+def test_the_protocol_says_what_networks_are_told_and_what_leave_one_out_is_here(
+    written: tuple[Page, str, Path, Made],
+) -> None:
+    page, _, _, (evaluation, _, _) = written
+    assert UNTOLD in evaluation.models
+    assert UNTOLD_PROTOCOL in page.words
+    assert LAST_PROTOCOL in page.words
+    assert "Begins a visit" in page.words
 
 
 def test_pairs_and_examples_are_named_by_title(written: tuple[Page, str, Path, Made]) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from penchant.clients.home import Home
 from penchant.serving.registry import CHALLENGER, Registry
 from penchant.training.events.event_log import read_log_recipe
+from penchant.training.journeys.journey_evaluation import NETWORK_ALONE, UNTOLD
 from penchant.training.journeys.journey_recipe import JourneyRecipe, read_journey_recipe
 from penchant.training.journeys.train import train_journeys
 from penchant.training.recipe import SHIPPED_JOURNEYS, shipped_recipe
@@ -87,6 +89,20 @@ def test_a_killed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
     assert len({point.step for point in points}) == EPOCHS, "those before the kill are there too"
     assert registry.version_of("wanted", CHALLENGER) == trained.version == 1
     assert not list(Home(home).runs.glob("*/run.json"))
+
+
+def test_where_a_statistic_answers_alone_no_network_is_trained(tmp_path: Path) -> None:
+    recipe = read_journey_recipe(
+        recipe_in(tmp_path), ["--associations.alone", "viewed_together", "--fit.max_epochs", "2"]
+    )
+    trained = train_journeys(recipe, home=tmp_path / "home")
+    assert (trained.model.fitted.epochs, trained.model.fitted.fit_s) == (0, 0.0)
+    assert trained.evaluation.models.keys() & {NETWORK_ALONE, UNTOLD} == set()
+    assert trained.evaluation.heads.found == {}
+    golden = trained.package.golden().outputs
+    assert len(np.unique(golden["purchase"])) == 1, "the same is said of everybody"
+    assert len(np.unique(golden["next_item"][:, 0])) > 1, "but for the items"
+    assert "which was not trained" in trained.report.read_text(encoding="utf-8")
 
 
 def one_event(folder: Path, **changed: str) -> JourneyRecipe:
