@@ -1,9 +1,10 @@
 """A simulated log, whose truth is known: does the model find what was planted?
 
-Run it with `python -m penchant.training.journeys.benchmarks.simulated`. It looks at three things,
-all after a moment from which nothing was learnt: whether answers follow a visitor who bought boots
-and browses coats now, whether channel and hour of the next visit are told better than by the same
-shares for all, and whether the association tables have the planted pairs.
+Run it with `python -m penchant.training.journeys.benchmarks.simulated`. It looks at four things,
+all after a moment from which nothing was learnt: how early the next item comes among all, whether
+answers follow a visitor who bought boots and browses coats now, whether channel and hour of the
+next visit are told better than by the same shares for all, and whether the association tables have
+the planted pairs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,7 @@ from penchant.training.events.event_log import EventLog, open_event_log, read_lo
 from penchant.training.journeys.association_fit import fit_associations
 from penchant.training.journeys.association_tables import AssociationTables
 from penchant.training.journeys.baselines import Baseline, fit_item_knn, fit_popularity
-from penchant.training.journeys.benchmarks.benchmark import EpochLines
+from penchant.training.journeys.benchmarks.benchmark import EpochLines, rank
 from penchant.training.journeys.benchmarks.drift_answers import (
     DriftShares,
     drift_histories,
@@ -51,6 +53,7 @@ from penchant.training.journeys.journey_recipe import (
 )
 from penchant.training.journeys.journey_split import JourneyParts, split_journeys
 from penchant.training.journeys.journeys import Journeys
+from penchant.training.journeys.ranking import RankingMetrics
 from penchant.training.journeys.session_knn import fit_session_knn
 from penchant.training.simulation.drift_cases import drift_cases
 from penchant.training.simulation.simulate import simulate_log
@@ -205,11 +208,14 @@ def main(
         )
         blend, tables = fit_simulated_blend(fitted, data, recipe)
         findings = find(fitted, blend, tables, data)
+        score = partial(fitted.scores, data.journeys)
+        ranked = rank(score, data.journeys, data.parts, recipe)
         facts = data.simulated.facts()
     result = {
         "name": "simulated log",
         "seed": seed,
         "log": {name: facts[name] for name in ("events", "visitors", "sessions", "config")},
+        "next_item": ranked.as_dict(),
         **asdict(findings),
         "blend": blend.as_dict(),
         "recipe": asdict(recipe),
@@ -219,13 +225,14 @@ def main(
         "threads": torch.get_num_threads(),
     }
     (folder / "result.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
-    _print(findings, seed)
+    _print(findings, ranked, seed)
 
 
-def _print(findings: SimulatedFindings, seed: int) -> None:
+def _print(findings: SimulatedFindings, ranked: RankingMetrics, seed: int) -> None:
     console = Console()
     caption = f"{findings.protocol}; seed {seed}"
     console.print(
+        _table("Next item of the test part", {"network alone": ranked.as_dict()}),
         _table(
             f"Top 10 of {findings.cases} visitors who browse another category than usual",
             {name: asdict(each) for name, each in findings.drift.items()},
