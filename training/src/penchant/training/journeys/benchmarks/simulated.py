@@ -232,7 +232,7 @@ def _print(findings: SimulatedFindings, ranked: RankingMetrics, seed: int) -> No
     console = Console()
     caption = f"{findings.protocol}; seed {seed}"
     console.print(
-        _table("Next item of the test part", {"network alone": ranked.as_dict()}),
+        _table("Next item of the test part", {"network alone": asdict(ranked)}),
         _table(
             f"Top 10 of {findings.cases} visitors who browse another category than usual",
             {name: asdict(each) for name, each in findings.drift.items()},
