@@ -1,11 +1,21 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.training.journeys.small_journeys import catalogue_of, random_journeys
 
+from penchant.training.journeys.benchmarks.benchmark import run_benchmark
 from penchant.training.journeys.benchmarks.public_data import diginetica, movielens_100k
+from penchant.training.journeys.journey_recipe import (
+    JourneyFitConfig,
+    JourneyNetworkConfig,
+    JourneyRecipe,
+    JourneySplit,
+)
+from penchant.training.journeys.journey_split import split_journeys
 
 
 def write(folder: Path, name: str, columns: dict[str, list[object]]) -> None:
@@ -62,3 +72,25 @@ def test_every_later_click_of_a_test_session_is_a_target(
     assert sorted(set(parts.validation.visitor.tolist())) == [97, 98, 99]
     assert parts.train_until.tolist() == [3] * 97 + [0] * 4
     assert parts.test_from.tolist() == [3] * 100 + [0]
+
+
+def test_a_run_takes_its_options_from_the_command_line_and_writes_every_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    journeys = random_journeys(60)
+    recipe = JourneyRecipe(
+        name="small",
+        log="none.yaml",
+        split=JourneySplit(by="leave_one_out", repeats=False),
+        network=JourneyNetworkConfig(window=5, profile=0, width=8, num_blocks=1),
+        fit=JourneyFitConfig(max_epochs=9),
+        trainer={"accelerator": "cpu"},
+    )
+    words = ["run", "--folder", str(tmp_path), "--seed", "3", "--max_epochs", "1"]
+    monkeypatch.setattr("sys.argv", words)
+    parts = split_journeys(journeys, recipe.split)
+    run_benchmark("Small", recipe, lambda: (journeys, catalogue_of([None] * 30), parts))
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (result["name"], result["seed"], result["epochs"]) == ("Small", 3, 1)
+    assert set(result["models"]) == {"JourneyNet", "popularity", "item-kNN", "session-kNN"}
+    assert {each["targets"] for each in result["models"].values()} == {len(parts.test)}

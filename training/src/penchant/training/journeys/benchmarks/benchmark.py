@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,49 @@ class EpochLines(Callback):
         passed = time.perf_counter() - self._started
         sys.stdout.write(f"epoch {trainer.current_epoch + 1} {line} {passed:.0f} s\n")
         sys.stdout.flush()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a run on public data is told."""
+
+    folder: Path | None = None
+    """Where checkpoints and result.json go; a folder of the recipe's name when None."""
+    resume: bool = False
+    """Go on from the last checkpoint."""
+    seed: int = 0
+    """Seed of weights, dropout, order and negatives."""
+    max_epochs: int | None = None
+    """Most passes over the training events; the recipe's when None."""
+    num_threads: int = 0
+    """Threads of torch; 0 for as many as it takes."""
+
+
+def run_benchmark(
+    name: str,
+    recipe: JourneyRecipe,
+    read: Callable[[], tuple[Journeys, Catalogue, JourneyParts]],
+) -> None:
+    """Fit a recipe, rank all test targets and write the result, as the command line asks.
+
+    Args:
+        name: What the data set is called.
+        recipe: What is fitted.
+        read: Reads and divides the data set.
+    """
+    import jsonargparse
+
+    jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    options = jsonargparse.auto_cli(RunOptions, as_positional=False)
+    if options.num_threads:
+        torch.set_num_threads(options.num_threads)
+    epochs = options.max_epochs or recipe.fit.max_epochs
+    recipe = replace(recipe, fit=replace(recipe.fit, seed=options.seed, max_epochs=epochs))
+    folder = options.folder or Path(recipe.name)
+    data = read()
+    fitted, metrics = fit_and_rank(*data, recipe, folder, resume=options.resume)
+    rows = {"JourneyNet": metrics} | rank_baselines(*data, recipe)
+    write_result(name, recipe, data[2], rows, folder, epochs=fitted.epochs, fit_s=fitted.fit_s)
 
 
 def fit_and_rank(
