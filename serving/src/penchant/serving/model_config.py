@@ -92,8 +92,13 @@ def to_text(config: Any) -> str:
     return str(text_format.MessageToString(config, as_utf8=True))
 
 
-def dynamic_batching(contract: WireContract) -> Any:
-    """Batches of what waits, and a queue with limits: what overflows it is refused at once."""
+def dynamic_batching(contract: WireContract, *, max_queue_size: int = MAX_QUEUE_SIZE) -> Any:
+    """Batches of what waits, and a queue with limits: what overflows it is refused at once.
+
+    Args:
+        contract: whose latency budget.
+        max_queue_size: requests that may wait; 0 for any number.
+    """
     # No queue delay: a lone request would pay it in full, and under load a batch forms by itself
     # while the instance is busy.
     policy = pb.ModelQueuePolicy(
@@ -102,7 +107,7 @@ def dynamic_batching(contract: WireContract) -> Any:
             contract.latency_budget_ms * 1000 * QUEUE_TIMEOUT_BUDGETS
         ),
         allow_timeout_override=True,
-        max_queue_size=MAX_QUEUE_SIZE,
+        max_queue_size=max_queue_size,
     )
     return pb.ModelDynamicBatching(max_queue_delay_microseconds=0, default_queue_policy=policy)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 import onnx
@@ -83,6 +84,25 @@ def net_graphs(package: ModelPackage) -> dict[StepName, onnx.ModelProto]:
     if package.contract.kind != PROPENSITY or not reasons:
         return {"net": net}
     return {"net": _part(net, [PROPENSITY]), "explain": _part(net, reasons)}
+
+
+def net_files(package: ModelPackage, folder: Path) -> dict[StepName, Path]:
+    """Files of the graphs that engines are built of: the package's own where it is not cut.
+
+    Args:
+        package: whose net.
+        folder: where the parts are written; the same package gives the same bytes anywhere.
+
+    Raises:
+        ValueError: if the net is of another operator set.
+    """
+    nets = net_graphs(package)
+    if len(nets) == 1:
+        return dict.fromkeys(nets, package.net)
+    files = {step: folder / f"{step}.onnx" for step in nets}
+    for step, net in nets.items():
+        files[step].write_bytes(net.SerializeToString(deterministic=True))
+    return files
 
 
 def cut(package: ModelPackage, version: int) -> tuple[Piece, ...]:

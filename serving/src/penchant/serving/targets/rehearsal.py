@@ -15,9 +15,9 @@ from tritonclient.grpc import model_config_pb2 as pb
 from penchant.clients.wire_contract import WireContract
 from penchant.serving.fuse import FULL_GRAPH
 from penchant.serving.golden import golden_bytes
-from penchant.serving.model_config import THREADS_PARAMETER, dynamic_batching
+from penchant.serving.model_config import MAX_QUEUE_SIZE, THREADS_PARAMETER, dynamic_batching
 from penchant.serving.package import GOLDEN, ModelPackage
-from penchant.serving.pieces import cut
+from penchant.serving.pieces import Piece, cut
 from penchant.serving.served_model import RUNNER
 from penchant.serving.targets.ensemble import Ensemble, Step, rows_between
 from penchant.serving.targets.rendering import Render, TargetName
@@ -50,7 +50,7 @@ class RehearsalTarget:
                     FULL_GRAPH: piece.graph.SerializeToString(),
                     GOLDEN: golden_bytes(piece.taken(tensors), {}),
                 },
-                fields=_fields(package.contract),
+                fields=_fields(piece, package.contract),
                 batches=(1, package.contract.max_batch_size),
                 row=piece.taken(tensors),
             )
@@ -61,12 +61,15 @@ class RehearsalTarget:
         ).render
 
 
-def _fields(contract: WireContract) -> Mapping[str, Any]:
+def _fields(piece: Piece, contract: WireContract) -> Mapping[str, Any]:
+    # Triton before 26.03 crashes, or never answers, where the queue of a later step overflows. So
+    # the embedded one refuses at the first, and drops by time alone what waits behind it.
+    limit = MAX_QUEUE_SIZE if piece.step == "encode" else 0
     return {
         "backend": "python",
         "instance_group": [
             pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=INSTANCES)
         ],
-        "dynamic_batching": dynamic_batching(contract),
+        "dynamic_batching": dynamic_batching(contract, max_queue_size=limit),
         "parameters": {THREADS_PARAMETER: pb.ModelParameter(string_value="1")},
     }
