@@ -60,7 +60,7 @@ def test_a_score_needs_neither_the_reasons_nor_what_computes_them(
 
     assert dict(steps["net"].outputs) == {"propensity": "propensity"}
     assert dict(steps["explain"].outputs) == {"reason": "reason", "base": "base"}
-    assert dict(steps["decode"].inputs) == {"net_unknown": "unknown"}
+    assert dict(steps["decode"].inputs) == {"net_unknown": "encode/unknown"}
     options = ort.SessionOptions()
     options.enable_profiling = True
     options.profile_file_prefix = str(tmp_path / "profile")
@@ -79,8 +79,16 @@ def test_what_decode_only_renames_goes_straight_to_the_caller(tmp_path: Path) ->
     assert list(steps) == ["encode", "net", "decode"]
     assert steps["net"].outputs["hour_score"] == "hour_score"
     assert steps["net"].outputs["top_score"] == "score"
-    assert steps["encode"].outputs["unknown"] == "unknown"
-    assert set(steps["decode"].outputs.values()) == {"next_item", "intent", "version"}
+    assert set(steps["decode"].outputs) == {"next_item", "intent", "unknown", "version"}
+
+
+def test_no_answer_is_a_step_s_input(tmp_path: Path, tiny_package: ModelPackage) -> None:
+    """Triton would leave out steps that are needed, see ``test_rehearsal.py``."""
+    for package in (tiny_package, write_tiny_journey(tmp_path / "package", TEXT)):
+        pieces = cut(package, VERSION)
+        given = {spec.name for spec in package.contract.outputs}
+        assert given == {tensor for piece in pieces for tensor in piece.outputs.values()} & given
+        assert not given & {tensor for piece in pieces for tensor in piece.inputs.values()}
 
 
 def test_no_step_gets_what_it_does_not_read(tmp_path: Path, tiny_package: ModelPackage) -> None:

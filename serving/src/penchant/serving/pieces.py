@@ -5,8 +5,8 @@ tensors on. Triton leaves out the steps of an ensemble whose outputs nobody asks
 such that this saves most:
 
 - A propensity net is cut in two, into what scores and what explains, which costs a further pass.
-- What decode only renames goes from the net to the caller. So decode is left with text and the
-  version, waits for no reasons, and large tensors are not copied through it.
+- What decode only renames goes from the net to the caller. So decode is left with text, counts and
+  the version, waits for no reasons, and large tensors are not copied through it.
 
 Tensors between the steps are called ``encode/<name>`` and ``net/<name>``, the caller's by their
 public names.
@@ -14,6 +14,7 @@ public names.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +136,6 @@ def _connected(
     _require(used, encode.graph, "net.onnx wants", "encode.onnx gives")
     _keep_outputs(encode.graph, used)
     encoded = {name: f"encode/{name}" for name in sorted(used)}
-    encoded[UNKNOWN] = renamed.get(NET_PREFIX + UNKNOWN, encoded[UNKNOWN])
     # By decode's input: encode counts unknown words, all else is the net's.
     sources = {NET_PREFIX + UNKNOWN: encoded[UNKNOWN]}
     pieces = []
@@ -160,14 +160,22 @@ def _connected(
 
 
 def _renamed(decode: onnx.GraphProto) -> dict[str, str]:
-    """Output by the input that it only repeats."""
-    inputs, outputs = _names(decode.input), _names(decode.output)
-    renamed: dict[str, str] = {}
-    for node in decode.node:
-        is_at_both_ends = node.input[0] in inputs and node.output[0] in outputs
-        if node.op_type == "Identity" and is_at_both_ends:
-            renamed.setdefault(node.input[0], node.output[0])
-    return renamed
+    """Output by the net's output that it repeats, where nothing else is made of that one.
+
+    A tensor that were both an answer and a step's input would make Triton leave out steps that are
+    needed: it takes the tensor for unwanted where that other step is.
+    """
+    inputs = [name for name in _names(decode.input) if name != NET_PREFIX + UNKNOWN]
+    outputs = _names(decode.output)
+    reads = Counter(name for node in decode.node for name in node.input)
+    return {
+        node.input[0]: node.output[0]
+        for node in decode.node
+        if node.op_type == "Identity"
+        and node.input[0] in inputs
+        and node.output[0] in outputs
+        and reads[node.input[0]] == 1
+    }
 
 
 def _require(used: Iterable[str], giver: onnx.GraphProto, wants: str, gives: str) -> None:
