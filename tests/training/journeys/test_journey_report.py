@@ -187,6 +187,7 @@ def test_metrics_are_flat_and_finite(written: tuple[Page, str, Path, Made]) -> N
     evaluation = written[3][0]
     flat, served = flat_metrics(evaluation), served_metrics(evaluation)
     assert np.isfinite(list(flat.values())).all()
+    assert all(re.fullmatch(r"[\w\-. :/]+", name) for name in flat), "else MLflow refuses them"
     own = evaluation.models[SERVED]
     assert flat[f"test/all/{SERVED}/ndcg_10"] == served["all/ndcg_10"] == own.every.ndcg_10
     assert flat[f"test/new category/{SERVED}/hr_10"] == own.slices["new category"].hr_10

@@ -40,12 +40,12 @@ SERVED: Final = "JourneyNet"
 """Name of what is served: the network with its blend."""
 NETWORK_ALONE: Final = "network alone"
 """Name of the network without the blend."""
-UNTOLD: Final = "JourneyNet, told nothing"
+UNTOLD: Final = "JourneyNet told nothing"
 """Name of what is served, asked without a word about the target."""
 OURS: Final = (SERVED, UNTOLD, NETWORK_ALONE)
 """Rows that are no baselines."""
 UNTOLD_PROTOCOL: Final = (
-    f"in the row {UNTOLD} the question is put right after the visitor's last event and for the "
+    f"in the row “{UNTOLD}” the question is put right after the visitor's last event and for the "
     "model's own action, as a page that shows that event would put it: nothing is known of the "
     "target but that it comes"
 )
