@@ -19,7 +19,7 @@ from penchant.clients.wire_contract import WireContract
 from penchant.serving.engines.device import Device, this_device
 from penchant.serving.engines.library import EngineLibrary, find_engine_library
 from penchant.serving.engines.logger import BuildLog
-from penchant.serving.engines.memory import WORKSPACE_BYTES, in_gib, memory_need
+from penchant.serving.engines.memory import in_gib, memory_need
 from penchant.serving.engines.parser import parse
 from penchant.serving.engines.plan import Plan, PlanRecord
 from penchant.serving.engines.precision import Precision, convert, has_tf32
@@ -105,10 +105,12 @@ def read_net(net: Path) -> tuple[onnx.ModelProto, str]:
     try:
         content = net.read_bytes()
         model = onnx.load_model_from_string(content)
+        if not model.graph.node:
+            raise DecodeError("a graph without nodes")
     except (OSError, DecodeError) as error:
         raise ValueError(
-            f"net: expected the net.onnx of a package, got {type(error).__name__} for {net}; name "
-            "the folder of a sealed package, or train again"
+            f"net: expected the net.onnx of a package, got {type(error).__name__} ({error}) for "
+            f"{net}; name that of a sealed package, or train again"
         ) from error
     return model, sha256(content).hexdigest()
 
@@ -159,7 +161,6 @@ def _build(
     network = builder.create_network(_creation_flags(module))
     parser = parse(model, network, machine.library, log)
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.clear_flag(module.BuilderFlag.TF32)
     for flag in flags:
         config.set_flag(getattr(module.BuilderFlag, flag))

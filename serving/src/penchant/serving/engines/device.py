@@ -91,7 +91,7 @@ def _memory(cuda: Any, device: ctypes.c_int) -> tuple[int, int]:
 def _driver(cuda: Any) -> str:
     """The kernel module's version; that of CUDA which the driver speaks where it does not tell."""
     try:
-        found = re.search(r"Kernel Module\D*([\d.]+)", DRIVER_FILE.read_text())
+        found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)", DRIVER_FILE.read_text())
     except OSError:
         found = None
     if found:

@@ -42,22 +42,25 @@ def parse(model: onnx.ModelProto, network: Any, library: EngineLibrary, log: Bui
 
 
 def refusal(graph: onnx.GraphProto, errors: list[Any], library: EngineLibrary) -> str:
-    """What to say of a parser's errors."""
-    nodes = {node.name: node for node in graph.node}
-    said = []
-    for error in errors:
-        name, operator = error.node_name(), error.node_operator()
-        node = nodes.get(name)
-        made_by = maker(node) if node is not None else ""
-        where = f"operator {operator!r} of node {name!r}" if operator else "the graph"
-        said.append(f"{where}{f', made by {made_by}' if made_by else ''}: {error.desc().strip()}")
-    if not said:
+    """What to say of a parser's errors; "" where there are none."""
+    if not errors:
         return ""
+    nodes = {node.name: node for node in graph.node}
+    said = dict.fromkeys(_said(error, nodes.get(error.node_name())) for error in errors)
     return (
         f"net.onnx: expected operators that {library.name} {library.version} takes, got "
-        f"{'; '.join(dict.fromkeys(said))}; write that module with other operators, then export "
-        "again (the list: https://docs.nvidia.com/deeplearning/tensorrt, under operators)"
+        f"{'; '.join(said)}; write that module with other operators, then train again (the list: "
+        "https://docs.nvidia.com/deeplearning/tensorrt, under operators)"
     )
+
+
+def _said(error: Any, node: NodeProto | None) -> str:
+    operator, reason = error.node_operator(), error.desc().strip()
+    where = f"operator {operator!r} of node {error.node_name()!r}" if operator else "the graph"
+    made_by = f", made by {maker(node)}" if node is not None and maker(node) else ""
+    # The condition that failed in the parser's source says nothing by itself.
+    why = "" if reason in ("", "false") else f", {reason}"
+    return f"{where}{made_by} ({error.code().name.lower().replace('_', ' ')}{why})"
 
 
 def maker(node: NodeProto) -> str:
