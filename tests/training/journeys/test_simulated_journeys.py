@@ -21,6 +21,7 @@ from penchant.training.journeys.benchmarks.simulated import (
 )
 from penchant.training.journeys.catalogue import PRICE_BUCKETS
 from penchant.training.journeys.fit import fit_journeys
+from penchant.training.journeys.head_quality import CHANNEL, HOUR, INTENT, PURCHASE
 from penchant.training.journeys.journey_recipe import JourneySplit
 from penchant.training.simulation.simulation_config import SimulationConfig
 
@@ -43,7 +44,7 @@ def findings(data: SimulatedData, tmp_path_factory: pytest.TempPathFactory) -> S
     folder: Path = tmp_path_factory.mktemp("fit")
     fitted = fit_journeys(data.journeys, data.catalogue, data.parts, SMALL, folder)
     blend, tables = fit_simulated_blend(fitted, data, SMALL)
-    return find(fitted, blend, tables, data)
+    return find(fitted, blend, tables, data, SMALL)
 
 
 def test_answers_are_of_the_category_browsed_and_not_of_the_usual_one(
@@ -67,6 +68,25 @@ def test_channel_and_hour_are_told_better_than_by_the_same_shares_for_all(
     # The truth is ahead by more than the network may be: else the heads see what is to be told.
     assert truth.channel < network.channel
     assert truth.hour < network.hour
+
+
+def test_category_and_purchase_are_told_better_than_by_the_same_shares_for_all(
+    findings: SimulatedFindings,
+) -> None:
+    assert not findings.heads.absent
+    for name, least in ((INTENT, 0.8), (CHANNEL, 0.2), (HOUR, 0.1), (PURCHASE, 0.01)):
+        quality = findings.heads.found[name]
+        assert quality.low > least, name
+        assert quality.cases > 500
+    told = findings.told[INTENT]
+    # Who knows what the visit is about is ahead: else the head sees what is to be told.
+    assert told["truth"].logloss < told["JourneyNet"].logloss < told["prior"].logloss - 0.8
+    told = findings.told[PURCHASE]
+    aucs = [told[name].auc for name in ("prior", "JourneyNet", "truth")]
+    assert None not in aucs
+    assert aucs[0] == 0.5
+    assert 0.5 < aucs[1] < aucs[2]  # type: ignore[operator]
+    assert told["truth"].logloss < min(told["JourneyNet"].logloss, told["prior"].logloss)
 
 
 def test_items_bring_their_brand_and_price(data: SimulatedData) -> None:

@@ -3,8 +3,8 @@
 Run it with `python -m penchant.training.journeys.benchmarks.simulated`. It looks at four things,
 all after a moment from which nothing was learnt: how early the next item comes among all, whether
 answers follow a visitor who bought boots and browses coats now, whether channel and hour of the
-next visit are told better than by the same shares for all, and whether the association tables have
-the planted pairs.
+next visit, the next category and a purchase are told better than by the same shares for all, and
+whether the association tables have the planted pairs.
 """
 
 from __future__ import annotations
@@ -42,10 +42,17 @@ from penchant.training.journeys.benchmarks.next_visits import (
     visit_losses,
 )
 from penchant.training.journeys.benchmarks.planted_pairs import FoundPairs, found_pairs
+from penchant.training.journeys.benchmarks.visit_truth import (
+    ToldAnswer,
+    sampled_cases,
+    told_answers,
+)
 from penchant.training.journeys.blend import Blend, fit_blend
 from penchant.training.journeys.build import build_journeys
 from penchant.training.journeys.catalogue import Catalogue
+from penchant.training.journeys.evaluation_tables import head_table
 from penchant.training.journeys.fit import FittedJourneys, fit_journeys
+from penchant.training.journeys.head_quality import HeadQualities, head_qualities
 from penchant.training.journeys.journey_recipe import (
     JourneyFitConfig,
     JourneyNetworkConfig,
@@ -100,6 +107,10 @@ class SimulatedFindings:
     """Visits whose channel and hour are told."""
     losses: dict[str, VisitLosses]
     """Prior, network or truth -> logloss on them."""
+    heads: HeadQualities
+    """Each answer beside the items against its prior, as in a report."""
+    told: dict[str, dict[str, ToldAnswer]]
+    """Next category or purchase -> prior, network or truth -> how well it is told around views."""
     pairs: dict[str, FoundPairs]
     """Kind of pair -> how many of the planted ones the tables have."""
 
@@ -132,7 +143,11 @@ def fit_simulated_blend(
 
 
 def find(
-    fitted: FittedJourneys, blend: Blend, tables: AssociationTables, data: SimulatedData
+    fitted: FittedJourneys,
+    blend: Blend,
+    tables: AssociationTables,
+    data: SimulatedData,
+    recipe: JourneyRecipe,
 ) -> SimulatedFindings:
     """Compare a fitted model and its rivals with the truth of the test part."""
     parts, journeys = data.parts, data.journeys
@@ -142,6 +157,7 @@ def find(
     batch = drift_histories(cases, journeys, data.catalogue, net.config.length)
     category_of = data.simulated.categories()
     scores = drift_scores(net, blend, tables, _rivals(data), batch)
+    heads = sampled_cases(net, journeys, data.catalogue, parts, recipe)
     visits = next_visits(journeys, since_s=parts.test_from_s)
     shares = {
         "prior": prior_shares(journeys, parts, visits),
@@ -161,6 +177,8 @@ def find(
         },
         visits=len(visits),
         losses={name: visit_losses(each, visits) for name, each in shares.items()},
+        heads=head_qualities(heads, net, seed=recipe.fit.seed),
+        told=told_answers(heads, data.simulated, journeys, data.catalogue),
         pairs=found_pairs(data.simulated, data.catalogue, tables),
     )
 
@@ -207,7 +225,7 @@ def main(
             data.journeys, data.catalogue, data.parts, recipe, folder, callbacks=[EpochLines()]
         )
         blend, tables = fit_simulated_blend(fitted, data, recipe)
-        findings = find(fitted, blend, tables, data)
+        findings = find(fitted, blend, tables, data, recipe)
         score = partial(fitted.scores, data.journeys)
         ranked = rank(score, data.journeys, data.parts, recipe)
         facts = data.simulated.facts()
@@ -241,6 +259,14 @@ def _print(findings: SimulatedFindings, ranked: RankingMetrics, seed: int) -> No
             f"Logloss of channel and hour of the next visit, {findings.visits:,} visits",
             {name: asdict(each) for name, each in findings.losses.items()},
         ),
+        head_table(findings.heads),
+        *(
+            _table(
+                f"{name[:1].upper()}{name[1:]}, {rows['truth'].cases:,} cases around views",
+                {who: {"logloss": each.logloss, "AUC": each.auc} for who, each in rows.items()},
+            )
+            for name, rows in findings.told.items()
+        ),
         _table(
             "Planted pairs among the nearest neighbours",
             {name: asdict(each) for name, each in findings.pairs.items()},
@@ -249,14 +275,15 @@ def _print(findings: SimulatedFindings, ranked: RankingMetrics, seed: int) -> No
     )
 
 
-def _table(title: str, rows: Mapping[str, Mapping[str, float]], caption: str = "") -> Table:
+def _table(title: str, rows: Mapping[str, Mapping[str, float | None]], caption: str = "") -> Table:
     table = Table(title=title, caption=caption or None, caption_justify="left")
     table.add_column("")
     for column in next(iter(rows.values())):
         table.add_column(column, justify="right")
     for name, numbers in rows.items():
         words = (
-            f"{each:.4f}" if isinstance(each, float) else str(each) for each in numbers.values()
+            f"{each:.4f}" if isinstance(each, float) else str(each or "")
+            for each in numbers.values()
         )
         table.add_row(name, *words)
     return table
