@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -16,72 +15,13 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 from tests.clients.conftest import JOURNEY_VERSION
+from tests.clients.event_files import NOW, NOW_S, check, events_of, expected, run
 from tests.journey_packages import NUMBERS, TEXT, TinyJourney
 
-from penchant.clients import JourneyClient, event_buckets
+from penchant.clients import event_buckets
 from penchant.clients.command import bind
 from penchant.clients.event_source import EventColumns
 from penchant.clients.recommend import recommend
-
-NOW = "2023-11-14T22:00"
-NOW_S = 1_699_999_200
-NUM_VISITORS = 300
-
-
-def events_of(tiny: TinyJourney, num_events: int = 2000) -> pa.Table:
-    """A log in the order of time, as logs are; the last event is an hour before now."""
-    random = np.random.default_rng(4)
-    names = [*tiny.contract.channels, None]
-    ages = np.sort(random.integers(3600, 400_000, num_events))[::-1]
-    ages[-1] = 3600
-    return pa.table(
-        {
-            "visitor_id": random.integers(0, NUM_VISITORS, num_events) * 7,
-            "item_id": random.choice(tiny.item_id, num_events).tolist(),
-            "action": random.choice(tiny.contract.actions, num_events),
-            "channel": pa.array([names[at % len(names)] for at in range(num_events)], pa.string()),
-            "time": pa.array((NOW_S - ages) * 1000, pa.timestamp("ms")),
-            "price": random.random(num_events),
-        }
-    )
-
-
-def expected(address: str, tiny: TinyJourney, table: pa.Table, **options: Any) -> dict[Any, Any]:
-    """What the client answers, asked visitor by visitor; they may come in any order."""
-    histories: dict[Any, list[dict[str, Any]]] = {}
-    names = {"item_id": "item", "action": "action", "channel": "channel", "time": "time"}
-    for row in table.to_pylist():
-        event = {meaning: row[name] for name, meaning in names.items() if name in row}
-        histories.setdefault(row["visitor_id"], []).append(event)
-    with JourneyClient(address, model=tiny.contract.model, deadline_s=30) as client:
-        answer = client.recommend(list(histories.values()), **{"now": NOW_S, "k": 3, **options})
-    return dict(zip(histories, answer, strict=True))
-
-
-def check(output: Path, answers: dict[Any, Any]) -> None:
-    rows = pq.read_table(output).to_pylist()
-    assert sorted(row["visitor_id"] for row in rows) == sorted(answers)
-    for row in rows:
-        answer = answers[row["visitor_id"]]
-        assert row["scores"] == pytest.approx(answer.scores, abs=1e-5)
-        assert row["count"] == len(row["items"]) == len(answer.items)
-        if len(answer.scores) < 2 or np.abs(np.diff(answer.scores)).min() > 1e-5:
-            assert row["items"] == list(answer.items)
-        if answer.intents:
-            assert row["intent_score"] == pytest.approx(answer.intents[0][1], abs=1e-5)
-        if answer.channels:
-            assert row["channel_score"] == pytest.approx(answer.channels[0][1], abs=1e-5)
-        assert row["hour_score"] == pytest.approx(answer.hours[0][1], abs=1e-5)
-        assert row["purchase"] == pytest.approx(answer.purchase, abs=1e-5)
-        assert (row["unknown"], row["version"]) == (answer.unknown, JOURNEY_VERSION)
-    assert not output.with_name(output.name + ".parts").exists()
-
-
-def run(
-    address: str, tiny: TinyJourney, source: Path, output: Path | None = None, **options: Any
-) -> str:
-    usual = {"url": address, "model": tiny.contract.model, "k": 3, "now": NOW}
-    return recommend(source, output, **{**usual, "batch_visitors": 64, **options})
 
 
 @pytest.mark.parametrize("tiny", [TEXT, NUMBERS], ids=["text", "numbers"])
@@ -203,13 +143,121 @@ def test_one_visitor(journeys: str, tmp_path: Path) -> None:
     assert bind(recommend, words)["visitor"] == str(visitor)
     told = run(journeys, NUMBERS, source, visitor=str(visitor))
     answer = expected(journeys, NUMBERS, table)[visitor]
-    assert f"visitor {visitor}, " in told
+    histories = table.filter(
+        pa.array([each == visitor for each in table["visitor_id"].to_pylist()])
+    )
+    assert told.startswith(f"visitor {visitor}, {histories.num_rows} events\n")
+    assert f"{answer.unknown} of the newest {min(6, histories.num_rows)} are of items" in told
     for item, score in zip(answer.items, answer.scores, strict=True):
         assert f"{item}  {score:.4f}" in told
     assert f"model version {JOURNEY_VERSION}" in told
     with pytest.raises(ValueError, match="has no event of '-5'"):
         run(journeys, NUMBERS, source, visitor="-5")
     assert [path.name for path in tmp_path.iterdir()] == ["events.parquet"]
+
+
+def test_one_visitor_and_what_was_left_out(journeys: str, tmp_path: Path) -> None:
+    times = [NOW_S - 60, NOW_S - 50, NOW_S - 40, NOW_S + 7, NOW_S - 30]
+    table = pa.table(
+        {
+            "visitor_id": [5.0, 5.0, 5.0, 5.0, 6.0],
+            "item_id": ["but-0", "?", "but-1", "but-0", "but-0"],
+            "action": ["view", "view", "yawn", "cart", "yawn"],
+            "time": times,
+        }
+    )
+    source = tmp_path / "events.parquet"
+    pq.write_table(table, source)
+    (tmp_path / "not.txt").write_text("but-0\nbut-1\nbut-1\n")
+    with pytest.raises(ValueError, match="has 'yawn'"):
+        run(journeys, TEXT, source, visitor="5")
+    told = run(
+        journeys,
+        TEXT,
+        source,
+        visitor="5",
+        skip_unknown=True,
+        exclude=tmp_path / "not.txt",
+        allow="boots",
+    )
+    lines = told.splitlines()
+    assert lines[0] == (
+        "visitor 5, 2 events; left out: 1 of an action that the model does not know, "
+        "1 later than now"
+    )
+    assert lines[1] == "1 of the newest 2 are of items that the model does not know (50%)"
+    assert "      no more than 2 may be answered" in lines
+    assert "never recommended: 2 of --exclude" in lines
+    assert "kept to: boots" in lines
+
+
+KINDS = [
+    pa.large_string(),
+    pa.string_view(),
+    pa.binary(),
+    pa.large_binary(),
+    pa.binary_view(),
+    pa.dictionary(pa.int32(), pa.string()),
+    pa.dictionary(pa.int8(), pa.large_string()),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_text_of_every_kind(journeys: str, tmp_path: Path, kind: pa.DataType) -> None:
+    table = events_of(TEXT, 200)
+    changed = table
+    for name in ("visitor_id", "item_id", "action", "channel", "time"):
+        texts = table[name].cast(pa.string())
+        values = texts.to_pylist()
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            values = [None if each is None else each.encode() for each in values]
+        if pa.types.is_binary_view(kind):
+            column = texts.cast(pa.binary()).combine_chunks().cast(kind)
+        elif pa.types.is_dictionary(kind):
+            column = texts.cast(kind.value_type).combine_chunks().dictionary_encode()
+        else:
+            column = pa.array(values, kind)
+        changed = changed.set_column(changed.column_names.index(name), name, column)
+    source, output = tmp_path / "events.parquet", tmp_path / "out.parquet"
+    pq.write_table(changed, source)
+    run(journeys, TEXT, source, output)
+    found = pq.read_table(output)
+    visitors = pa.array([int(each) for each in found["visitor_id"].to_pylist()])
+    pq.write_table(found.set_column(0, "visitor_id", visitors), output)
+    check(output, expected(journeys, TEXT, table))
+
+
+def test_whole_numbers_beside_gaps_and_visitors_without_an_id(
+    journeys: str, tmp_path: Path
+) -> None:
+    table = events_of(NUMBERS, 200)
+    visitors = [
+        None if at == 3 else float(v) for at, v in enumerate(table["visitor_id"].to_pylist())
+    ]
+    visitors[4] = float("nan")
+    items = [None if at == 50 else float(v) for at, v in enumerate(table["item_id"].to_pylist())]
+    changed = table.set_column(0, "visitor_id", pa.array(visitors, from_pandas=False))
+    changed = changed.set_column(1, "item_id", pa.array(items))
+    source, output = tmp_path / "events.parquet", tmp_path / "out.parquet"
+    pq.write_table(changed, source)
+    assert "left out: 2 without a visitor" in run(journeys, NUMBERS, source, output)
+    kept = pa.array([at not in (3, 4) for at in range(200)])
+    nulls = [None if at == 50 else v for at, v in enumerate(table["item_id"].to_pylist())]
+    check(output, expected(journeys, NUMBERS, table.set_column(1, "item_id", [nulls]).filter(kept)))
+
+
+def test_text_of_a_csv_is_taken_as_it_stands(journeys: str, tmp_path: Path) -> None:
+    """As in training, where 1.0 and TRUE among other text are text."""
+    source = tmp_path / "events.csv"
+    source.write_text(
+        "visitor_id,item_id,action,time\n7.0,but-0,view,1699999000\n7,1.0,view,1699999100\n"
+    )
+    told = run(journeys, TEXT, source, visitor="7")
+    assert told.startswith("visitor 7, 2 events\n1 of the newest 2")
+    (tmp_path / "not.txt").write_text("but-0\n", encoding="utf-8-sig")
+    assert "but-0" not in run(
+        journeys, TEXT, source, visitor="7", k=5, exclude=tmp_path / "not.txt", allow="boots"
+    )
 
 
 PROGRAM = "import sys; from penchant.clients.command import main; sys.exit(main(sys.argv[1:]))"
@@ -249,68 +297,3 @@ def test_a_killed_run_goes_on_where_it_stopped(journeys: str, tmp_path: Path) ->
     assert sorted(found["visitor_id"].to_pylist()) == list(range(5_000))
     assert found.slice(0, 64).equals(first)
     assert not folder.exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"output": None}, "output, visitor: expected one of them"),
-        ({"visitor": "3"}, "output, visitor: expected one of them"),
-        ({"output": "out.xlsx"}, "expected a .parquet or .csv file"),
-        ({"input": "none.parquet"}, "found none at"),
-        ({"batch_visitors": 0}, "batch_visitors: expected at least 1"),
-        ({"time_unit": "h"}, "time_unit: expected one of s, ms, us, got 'h'"),
-        ({"now": "yesterday"}, "now: expected a time as in 2011"),
-        ({"exclude": Path("nowhere.txt")}, "exclude: expected a text file"),
-        ({"k": 6}, "k: expected 1 to 5"),
-        ({"target_action": "veiw"}, "did you mean 'view'"),
-        ({"columns": EventColumns(item="itemid")}, "columns.item: .*did you mean 'item_id'"),
-        ({"columns": EventColumns(channel="medium")}, "columns.channel: .*--columns.channel"),
-        ({"columns": EventColumns(time="action")}, "time: column 'action' of .*rows from 0 on"),
-    ],
-)
-def test_options_that_cannot_be(
-    journeys: str, tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
-    pq.write_table(events_of(TEXT, 100), tmp_path / "events.parquet")
-    options = {"input": "events.parquet", "output": "out.parquet", **options}
-    source, output = tmp_path / options.pop("input"), options.pop("output")
-    with pytest.raises(ValueError, match=message):
-        run(journeys, TEXT, source, output and tmp_path / output, **options)
-    assert not (tmp_path / "out.parquet").exists()
-
-
-def test_input_that_cannot_be(journeys: str, tmp_path: Path) -> None:
-    source, output = tmp_path / "events.parquet", tmp_path / "out.parquet"
-    table = events_of(TEXT, 100)
-    pq.write_table(table.slice(0, 0), source)
-    with pytest.raises(ValueError, match="has no events to go by"):
-        run(journeys, TEXT, source, output)
-    times = pa.array([None if at == 70 else NOW_S for at in range(100)])
-    pq.write_table(table.set_column(4, "time", times), source)
-    with pytest.raises(ValueError, match=r"time: column 'time' of .* has none in row 70"):
-        run(journeys, TEXT, source, output)
-    none = pa.array([float("nan") if at == 60 else NOW_S * 1.0 for at in range(100)])
-    pq.write_table(table.set_column(4, "time", none), source)
-    with pytest.raises(ValueError, match=r"time: column 'time' of .* has none in row 60"):
-        run(journeys, TEXT, source, output)
-    pq.write_table(table.set_column(4, "time", pa.array([NOW_S * 1000] * 100)), source)
-    with pytest.raises(ValueError, match=r"beyond the year 5138.*--time_unit ms"):
-        run(journeys, TEXT, source, output, now=None)
-    pq.write_table(table.rename_columns({"visitor_id": "count"}), source)
-    with pytest.raises(ValueError, match=r"columns\.visitor: 'count' is also a column that"):
-        run(journeys, TEXT, source, output, columns=EventColumns(visitor="count"))
-    pq.write_table(table, source)  # no run has finished a part, so none is in the way
-    run(journeys, TEXT, source, output)
-    check(output, expected(journeys, TEXT, table))
-
-
-def test_the_folder_of_a_run_says_what_it_is_of(journeys: str, tmp_path: Path) -> None:
-    source, output = tmp_path / "events.parquet", tmp_path / "out.parquet"
-    pq.write_table(events_of(TEXT, 100), source)
-    (tmp_path / "not.txt").write_text("\n".join(map(str, range(13))))
-    with pytest.raises(ValueError, match="at most 12 items"):
-        run(journeys, TEXT, source, output, exclude=tmp_path / "not.txt")
-    origin = json.loads((tmp_path / "out.parquet.parts" / "origin.json").read_text())
-    assert origin["columns"]["time"] == "time"
-    assert origin["now"] == NOW

@@ -58,7 +58,8 @@ def moments_s(values: npt.NDArray[Any], zone: tzinfo, place: Place) -> npt.NDArr
         place: says where a value stands.
 
     Raises:
-        InvalidRows: a value that is no time, or beyond the year 5138, as milliseconds are.
+        InvalidRows: a value that is no time, or beyond the year 5138, as milliseconds are and times
+            that stand for "never".
     """
     if values.dtype.kind == "M":
         result = _from_wall(values, zone)
@@ -70,10 +71,16 @@ def moments_s(values: npt.NDArray[Any], zone: tzinfo, place: Place) -> npt.NDArr
     if len(too_large):
         at = int(too_large[0])
         raise InvalidRows(
-            f"{place(at)}: expected a time in seconds since 1970, from the year 1 to 5138, got "
-            f"{result[at]:.0f}; divide milliseconds by 1000"
+            f"{place(at)}: expected a time from the year 2 to 5138, got {_far(values[at])}"
         )
     return result
+
+
+def _far(value: Any) -> str:
+    """A time that is out of range, and what it may come from."""
+    if isinstance(value, datetime | np.datetime64):
+        return f"{value.isoformat() if isinstance(value, datetime) else value}; leave it out"
+    return f"{shown(value)} seconds since 1970; divide milliseconds by 1000"
 
 
 def ages_s(values: npt.NDArray[Any], place: Place) -> npt.NDArray[np.float64]:
@@ -125,7 +132,7 @@ def _moment_s(value: Any, zone: tzinfo) -> float | None:
         try:
             return (value if value.tzinfo is not None else value.replace(tzinfo=zone)).timestamp()
         except OverflowError:  # the first and the last day that a datetime can have
-            return None
+            return np.inf
     if isinstance(value, np.datetime64):
         return float(_from_wall(np.array([value]), zone)[0])
     return None
@@ -137,10 +144,16 @@ def _span_s(value: Any) -> float | None:
     return value.total_seconds() if isinstance(value, timedelta) else None
 
 
+def utc_seconds(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """``datetime64`` in UTC, (E,), as seconds since 1970, NaN where missing."""
+    whole = values.astype("datetime64[s]")  # in microseconds the years from 292,279 on overflow
+    seconds = whole.astype(np.int64) + (values - whole) / np.timedelta64(1, "s")
+    return np.where(np.isnat(values), np.nan, seconds)
+
+
 def _from_wall(values: npt.NDArray[Any], zone: tzinfo) -> npt.NDArray[np.float64]:
     """What a clock on a wall of that zone shows, as seconds since 1970 UTC."""
-    seconds = values.astype("datetime64[us]").astype(np.int64) / 1e6
-    seconds[np.isnat(values)] = np.nan
+    seconds = utc_seconds(values)
     if zone is UTC:
         return seconds
     usable = np.abs(seconds) <= MOST_S  # not for NaN

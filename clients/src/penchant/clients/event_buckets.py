@@ -104,19 +104,18 @@ class EventBuckets:
                 yield _piece(table, bounds[begin : end + 1])
 
 
-def one_visitor(source: EventSource, visitor: str) -> tuple[Visitors, float]:
-    """The history of one visitor, and when its newest event was.
+def one_visitor(source: EventSource) -> tuple[Visitors, float]:
+    """The history of the one visitor of a source, and when its newest event was.
 
     Raises:
         ValueError: if the file has no event of that visitor.
     """
-    tables = [
-        table.filter(pc.equal(table["visitor"].cast(pa.string()), visitor))
-        for table in source.tables()
-    ]
+    tables = list(source.tables())
     found = pa.concat_tables(tables).combine_chunks() if tables else None
     if found is None or found.num_rows == 0:
-        raise ValueError(f"visitor: {source.rows.path} has no event of {visitor!r}")
+        raise ValueError(
+            f"visitor: {source.rows.path} has no event of {source.only!r} to go by{source.dropped}"
+        )
     piece = _piece(found, np.array([0, found.num_rows]))
     return piece, float(pc.max(found["time_s"]).as_py())
 

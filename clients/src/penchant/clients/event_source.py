@@ -13,16 +13,22 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from penchant.clients.clock import MOST_S
 from penchant.clients.column_names import nearest
+from penchant.clients.event_columns import (
+    UNIT_S,
+    check_kinds,
+    ids,
+    is_far,
+    seconds,
+    texts,
+    written_ids,
+)
 from penchant.clients.journey_contract import JourneyContract
 from penchant.clients.row_source import RowSource, csv_categories
 from penchant.clients.spelling import nearest_word
 
 READ_ROWS: Final = 1 << 16
 """Events read at a time."""
-UNIT_S: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-"""Units of times that are numbers, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +69,8 @@ class Dropped:
 class EventSource:
     """The events of a file, under one contract.
 
-    A table of events has ``visitor`` (as in the file), ``item`` (likewise), ``action`` and
-    ``channel`` (text, null for none) and ``time_s`` (float64, seconds since 1970 UTC).
+    A table of events has ``visitor`` (text or int64), ``item`` (as the model has them), ``action``
+    and ``channel`` (text), all null for none, and ``time_s`` (float64, seconds since 1970 UTC).
     """
 
     rows: RowSource
@@ -74,11 +80,13 @@ class EventSource:
     columns: dict[str, str]
     """Column of the file by meaning: visitor and time, and of item, action, channel what it has."""
     time_unit: str
-    """Unit of times that are numbers: s, ms or us."""
+    """Unit of times that are numbers: s, ms, us or ns."""
     skip_unknown: bool
     """Whether events of actions that the model does not know are left out."""
     until_s: float | None
     """Time after which events are left out, if any."""
+    only: str | None = None
+    """The visitor whose events alone are wanted, if any."""
     dropped: Dropped = field(default_factory=Dropped)
     """What was left out so far."""
 
@@ -96,13 +104,13 @@ class EventSource:
 
     def _events(self, raw: Any, first_row: int) -> Any:
         columns = {
-            meaning: self._values(raw.column(name)) for meaning, name in self.columns.items()
+            meaning: self._values(meaning, raw.column(name), first_row)
+            for meaning, name in self.columns.items()
         }
-        for name in ("action", "channel"):
-            if name in columns:
-                columns[name] = columns[name].cast(pa.string())
-        time_s = self._time_s(columns.pop("time"), first_row)
-        table = pa.table({**columns, "time_s": time_s})
+        table = pa.table(columns).rename_columns({"time": "time_s"})
+        if self.only is not None:
+            chosen = pc.equal(table["visitor"].cast(pa.string()), self.only)
+            table = table.filter(chosen)
         table, self.dropped.no_visitor = _kept(
             table, pc.is_valid(table["visitor"]), self.dropped.no_visitor
         )
@@ -111,13 +119,24 @@ class EventSource:
             table, self.dropped.later_than_now = _kept(table, is_past, self.dropped.later_than_now)
         return self._known(table)
 
-    def _values(self, column: Any) -> Any:
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if not self.rows.is_csv:
-            return column
-        texts = csv_categories(column)
-        return pc.if_else(pc.equal(texts, ""), None, texts)
+    def _values(self, meaning: str, column: Any, first_row: int) -> Any:
+        place = f"{meaning}: column {self.columns[meaning]!r} of {self.rows.path}"
+        try:
+            if meaning == "time":
+                return self._time_s(column, place, first_row)
+            if meaning in ("action", "channel"):
+                return texts(column)
+            if not self.rows.is_csv:
+                return ids(column)
+            if meaning == "visitor":
+                return texts(csv_categories(column))
+            return written_ids(column, self.contract, lambda at: f"{place} in row {first_row + at}")
+        except pa.ArrowInvalid as error:
+            expected = "times or numbers" if meaning == "time" else "text in UTF-8 or integers"
+            raise ValueError(
+                f"{place}, in its rows from {first_row} on: expected {expected} ({error}); mend "
+                "them, or leave those rows out"
+            ) from error
 
     def _known(self, table: Any) -> Any:
         """Without what the model does not know, or refused because of it."""
@@ -148,26 +167,18 @@ class EventSource:
             f"model does not know; {hint} --skip_unknown leaves such {name}s out"
         )
 
-    def _time_s(self, column: Any, first_row: int) -> Any:
-        try:
-            time_s = _seconds(column, self.contract.timezone, self.time_unit)
-        except pa.ArrowInvalid as error:
-            raise ValueError(
-                f"time: column {self.columns['time']!r} of {self.rows.path}, in its rows from "
-                f"{first_row} on: expected times or numbers ({error}); mend them, or leave those "
-                "rows out"
-            ) from error
+    def _time_s(self, column: Any, place: str, first_row: int) -> Any:
+        time_s = seconds(column, self.contract.timezone, self.time_unit)
         is_none = pc.is_null(time_s, nan_is_null=True)
         if pc.any(is_none).as_py():
             at = first_row + int(pc.index(is_none, True).as_py())
+            raise ValueError(f"{place} has none in row {at}; give it one, or leave that row out")
+        far = is_far(time_s)
+        if pc.any(far).as_py():
+            at = int(pc.index(far, True).as_py())
             raise ValueError(
-                f"time: column {self.columns['time']!r} of {self.rows.path} has none in row {at}; "
-                "give it one, or leave that row out"
-            )
-        if (most_s := pc.max(pc.abs(time_s)).as_py() or 0.0) > MOST_S:
-            raise ValueError(
-                f"time: column {self.columns['time']!r} of {self.rows.path} reaches {most_s:.0f} "
-                "seconds from 1970, beyond the year 5138; say its unit, as in --time_unit ms"
+                f"{place} has {column[at].as_py()} in row {first_row + at}, before the year 2 or "
+                "beyond 5138; say the unit of numbers, as in --time_unit ms, or leave that row out"
             )
         return time_s
 
@@ -180,11 +191,12 @@ def open_events(
     time_unit: str,
     skip_unknown: bool,
     until_s: float | None,
+    only: str | None = None,
 ) -> EventSource:
     """Look at a file of events, Parquet or CSV; for the rest see :class:`EventSource`.
 
     Raises:
-        ValueError: no such file, or no such column.
+        ValueError: no such file, no such column, or one of a type that cannot have its meaning.
     """
     if time_unit not in UNIT_S:
         raise ValueError(f"time_unit: expected one of {', '.join(UNIT_S)}, got {time_unit!r}")
@@ -202,6 +214,8 @@ def open_events(
                 f"columns.{meaning}: {path} has no column {name!r}; {hint} "
                 f"say which it is with --columns.{meaning}"
             )
+    if not rows.is_csv:
+        check_kinds(rows.schema, needed, contract, path)
     return EventSource(
         rows=rows,
         contract=contract,
@@ -209,35 +223,10 @@ def open_events(
         time_unit=time_unit,
         skip_unknown=skip_unknown,
         until_s=until_s,
+        only=only,
     )
 
 
 def _kept(table: Any, mask: Any, num_dropped: int) -> tuple[Any, int]:
     kept = table.filter(mask)
     return kept, num_dropped + table.num_rows - kept.num_rows
-
-
-def _seconds(column: Any, timezone: str, unit: str) -> Any:
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        try:
-            column = column.cast(pa.float64())
-        except pa.ArrowInvalid:
-            column = _timestamps(column)
-        kind = column.type
-    if pa.types.is_date(kind):
-        column = column.cast(pa.timestamp("us"))
-        kind = column.type
-    if not pa.types.is_timestamp(kind):
-        return pc.multiply(column.cast(pa.float64()), UNIT_S[unit])
-    if kind.tz is None:
-        column = pc.assume_timezone(column, timezone, ambiguous="earliest", nonexistent="earliest")
-    moments = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64())
-    return pc.multiply(moments.cast(pa.float64()), 1e-6)
-
-
-def _timestamps(texts: Any) -> Any:
-    try:
-        return texts.cast(pa.timestamp("us"))
-    except pa.ArrowInvalid:  # perhaps they name their zone
-        return texts.cast(pa.timestamp("us", "UTC"))

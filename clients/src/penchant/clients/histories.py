@@ -6,13 +6,14 @@ Letters: B visitors, E events of all of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from penchant.clients.clock import utc_seconds
 from penchant.clients.columns import exact_values
 from penchant.clients.errors import InvalidRows
 from penchant.clients.spelling import nearest_word
@@ -131,8 +132,28 @@ EVENT_FIELDS: Final = tuple(each.name for each in fields(Event))
 _HISTORY_FIELDS: Final = tuple(each.name for each in fields(History))
 
 Events: TypeAlias = Iterable[Event | Mapping[str, Any]]
-AnyHistories: TypeAlias = Histories | Sequence[History | Mapping[str, Any] | Events]
+AnyHistories: TypeAlias = Histories | Iterable[History | Mapping[str, Any] | Events]
 """Columns; or one history a visitor: a :class:`History`, a dict of the same keys, or its events."""
+
+
+def read_once(histories: AnyHistories) -> Histories | list[History]:
+    """The histories, such that they can be counted and read again.
+
+    What can be read only once, as generators of visitors or of events, is read here, in the thread
+    of whoever calls: what it generates may depend on that.
+
+    Raises:
+        InvalidRows: something that is no history.
+    """
+    if isinstance(histories, Histories):
+        return histories
+    is_one = isinstance(histories, str | bytes | Mapping | History | Event)
+    if is_one or not isinstance(histories, Iterable) or hasattr(histories, "columns"):
+        raise InvalidRows(
+            "histories: expected a list of them, one a visitor, or Histories(...), got "
+            f"{type(histories).__name__}; pass one as [history], columns as Histories(item=...)"
+        )
+    return [_history(row, each) for row, each in enumerate(histories)]
 
 
 def gather(histories: AnyHistories) -> Histories:
@@ -141,16 +162,11 @@ def gather(histories: AnyHistories) -> Histories:
     Raises:
         InvalidRows: no history, or something that is none.
     """
-    if not isinstance(histories, Histories):
-        if not isinstance(histories, Sequence) or isinstance(histories, str | bytes):
-            raise InvalidRows(
-                "histories: expected a list of them, one a visitor, or Histories(...), got "
-                f"{type(histories).__name__}; pass one as [history]"
-            )
-        histories = _from_objects([_history(at, each) for at, each in enumerate(histories)])
-    if len(histories) == 0:
+    read = read_once(histories)
+    columns = read if isinstance(read, Histories) else _from_objects(read)
+    if len(columns) == 0:
         raise InvalidRows("histories: expected at least one, got none")
-    return histories
+    return columns
 
 
 def _from_objects(histories: Sequence[History]) -> Histories:
@@ -158,11 +174,6 @@ def _from_objects(histories: Sequence[History]) -> Histories:
     events: list[Mapping[str, Any]] = []
     for row, history in enumerate(histories):
         before = len(events)
-        if not isinstance(history.events, Iterable):
-            raise InvalidRows(
-                f"history {row}, events: expected a list of events, got {shown(history.events)}; "
-                "an empty history is []"
-            )
         events.extend(_by_name(row, at, event) for at, event in enumerate(history.events))
         lengths.append(len(events) - before)
     wishes = {
@@ -182,8 +193,7 @@ def _from_objects(histories: Sequence[History]) -> Histories:
 
 
 def _history(row: int, raw: Any) -> History:
-    if isinstance(raw, History):
-        return raw
+    """A visitor's history, whose events can be counted and read again."""
     if isinstance(raw, Mapping):
         if raw.keys() & set(EVENT_FIELDS):
             raise InvalidRows(
@@ -191,13 +201,20 @@ def _history(row: int, raw: Any) -> History:
                 f"{sorted(map(str, raw))}; a visitor is a list of events: [[event, ...], ...]"
             )
         _check_keys(raw, _HISTORY_FIELDS, f"history {row}")
-        return History(**raw)
-    if isinstance(raw, Iterable) and not isinstance(raw, str | bytes | Event):
-        return History(raw)
-    raise InvalidRows(
-        f"history {row}: expected a visitor's events, as a list, a dict with 'events' or "
-        f"History(...), got {shown(raw)} ({type(raw).__name__})"
-    )
+        raw = History(**raw)
+    elif isinstance(raw, Iterable) and not isinstance(raw, str | bytes | Event):
+        raw = History(raw)
+    if not isinstance(raw, History):
+        raise InvalidRows(
+            f"history {row}: expected a visitor's events, as a list, a dict with 'events' or "
+            f"History(...), got {shown(raw)} ({type(raw).__name__})"
+        )
+    if not isinstance(raw.events, Iterable):
+        raise InvalidRows(
+            f"history {row}, events: expected a list of events, got {shown(raw.events)}; an empty "
+            "history is []"
+        )
+    return raw if isinstance(raw.events, Sized) else replace(raw, events=list(raw.events))
 
 
 def _by_name(row: int, at: int, event: Any) -> Mapping[str, Any]:
@@ -234,18 +251,15 @@ def _column(name: str, column: Any) -> npt.NDArray[Any]:
     if values.ndim != 1:
         raise InvalidRows(f"{name}: expected one value an event, got the shape {values.shape}")
     if has_zone and values.dtype.kind == "M":  # moments in UTC, whichever zone they are shown in
-        seconds = values.astype("datetime64[us]").astype(np.int64) / 1e6
-        return np.where(np.isnat(values), np.nan, seconds)
+        return utc_seconds(values)
     return values
 
 
-def num_events(history: Any) -> int:
-    """Events of one history; 0 where it does not say how many it has."""
-    if isinstance(history, History):
-        history = history.events
-    elif isinstance(history, Mapping):
-        history = history.get("events")
-    return len(history) if isinstance(history, Sized) else 0
+def num_events(histories: Histories | Sequence[History]) -> int:
+    """Events of all visitors, as :func:`read_once` gives them."""
+    if isinstance(histories, Histories):
+        return len(histories.item)
+    return sum(len(each.events) for each in histories if isinstance(each.events, Sized))
 
 
 def listed(values: Any, place: str) -> list[Any]:
@@ -258,7 +272,7 @@ def listed(values: Any, place: str) -> list[Any]:
         return []
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InvalidRows(f"{place}: expected a list, got {shown(values)}; wrap it in one")
-    found = list(values)
+    found = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
     for value in found:
         if isinstance(value, list | tuple | set | np.ndarray):
             raise InvalidRows(

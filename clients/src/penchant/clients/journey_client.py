@@ -6,7 +6,7 @@ What they have in common with the clients of other kinds of model is in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from penchant.clients.contract import UNKNOWN, VERSION
 from penchant.clients.errors import InvalidRequest
-from penchant.clients.histories import AnyHistories, Histories, gather, num_events
+from penchant.clients.histories import (
+    AnyHistories,
+    Histories,
+    History,
+    gather,
+    num_events,
+    read_once,
+)
 from penchant.clients.journey_contract import (
     CHANNEL_SCORE,
     COUNT,
@@ -55,16 +62,18 @@ ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
 class _Question:
     """What do these visitors want next?"""
 
-    histories: AnyHistories
+    histories: Histories | Sequence[History]
+    """As :func:`~penchant.clients.histories.read_once` gives them."""
     wish: Wish
     k: int
-    want: Collection[str]
+    want: Iterable[str]
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer):
             raise InvalidRequest(f"k: expected a number of items, got {self.k!r}")
         if isinstance(self.want, str):
             raise InvalidRequest(f"want: expected a list of answers, got {self.want!r}")
+        object.__setattr__(self, "want", tuple(self.want))  # perhaps it can be read only once
         for name in self.want:
             if name not in ANSWERS:
                 near = nearest_word(str(name), ANSWERS)
@@ -73,9 +82,9 @@ class _Question:
 
     @property
     def is_long(self) -> bool:
-        if not isinstance(self.histories, list) or len(self.histories) >= LONG_HISTORIES:
+        if len(self.histories) >= LONG_HISTORIES:
             return True
-        return sum(map(num_events, self.histories)) >= LONG_EVENTS
+        return num_events(self.histories) >= LONG_EVENTS
 
     @cached_property
     def columns(self) -> Histories:
@@ -102,7 +111,7 @@ class _Question:
         return Recommendations.concatenate(parts)
 
 
-_LEAST_QUESTION: Final = _Question([[]], Wish(), k=1, want=())
+_LEAST_QUESTION: Final = _Question([History()], Wish(), k=1, want=())
 
 
 def _recommendations(
@@ -150,7 +159,7 @@ class JourneyClient(ThreadClient[JourneyContract]):
         exclude: Iterable[str | int] = (),
         allow: Iterable[str] = (),
         now: Any = None,
-        want: Collection[str] = tuple(ANSWERS),
+        want: Iterable[str] = tuple(ANSWERS),
         deadline_s: float | None = None,
     ) -> Recommendations:
         """Say what each visitor wants next.
@@ -178,7 +187,7 @@ class JourneyClient(ThreadClient[JourneyContract]):
             PenchantError: see :mod:`penchant.clients.errors`.
         """
         wish = Wish(now=now, target_action=target_action, exclude=exclude, allow=allow)
-        return self._ask(_Question(histories, wish, k, want), deadline_s)
+        return self._ask(_Question(read_once(histories), wish, k, want), deadline_s)
 
 
 class AsyncJourneyClient(AsyncClient[JourneyContract]):
@@ -201,7 +210,7 @@ class AsyncJourneyClient(AsyncClient[JourneyContract]):
         exclude: Iterable[str | int] = (),
         allow: Iterable[str] = (),
         now: Any = None,
-        want: Collection[str] = tuple(ANSWERS),
+        want: Iterable[str] = tuple(ANSWERS),
         deadline_s: float | None = None,
     ) -> Recommendations:
         """Say what each visitor wants next; see :meth:`JourneyClient.recommend`.
@@ -209,4 +218,4 @@ class AsyncJourneyClient(AsyncClient[JourneyContract]):
         Cancelling drops the answer.
         """
         wish = Wish(now=now, target_action=target_action, exclude=exclude, allow=allow)
-        return await self._ask(_Question(histories, wish, k, want), deadline_s)
+        return await self._ask(_Question(read_once(histories), wish, k, want), deadline_s)

@@ -6,20 +6,21 @@ categories to keep to.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any, Final
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from penchant.clients.clock import ages_s, hours_of_week, moments_s, open_zone
-from penchant.clients.contract import canonical_text, canonical_texts, is_missing
+from penchant.clients.clock import Place, ages_s, hours_of_week, moments_s, open_zone
+from penchant.clients.contract import canonical_texts, is_missing
 from penchant.clients.errors import InvalidAnswer, InvalidRows
 from penchant.clients.histories import Histories, listed
+from penchant.clients.item_ids import item_ids, no_item
 from penchant.clients.journey_contract import (
     ACTION,
     AGE_S,
@@ -35,9 +36,6 @@ from penchant.clients.journey_contract import (
 from penchant.clients.slots import Slots
 from penchant.clients.spelling import nearest_word
 from penchant.clients.values import as_float32, objects, shown
-
-_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
-_INT64: Final = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +79,7 @@ def to_tensors(
         One array for each of ``contract.inputs``, (B, ...); texts as objects.
 
     Raises:
-        InvalidRows: an unknown action or channel; an id that is no integer where ids are; a time
+        InvalidRows: an unknown action or channel; an id of another kind than the model's; a time
             that is none; an event with both a time and an age; more items to leave out, or more
             categories, than a request holds.
         InvalidAnswer: the contract's zone is not known here.
@@ -99,7 +97,7 @@ def to_tensors(
         return f"{histories.place(at)}, item"
 
     tensors = {
-        ITEM: taken.padded(_items(histories.item, contract, item_place), shape),
+        ITEM: taken.padded(item_ids(histories.item, contract, item_place), shape),
         ACTION: taken.padded(_actions(histories, contract), shape),
         AGE_S: taken.padded(as_float32(age_s), shape),
         HOUR: hours_of_week(now_s, zone)[:, None],
@@ -229,45 +227,19 @@ def _codes(names: npt.NDArray[Any], codes: Mapping[str, int], place: Any) -> npt
     raise InvalidRows(f"{place(at)}: the model knows no {texts[at]!r}; {hint}")
 
 
-# Ids
-
-
-def _items(values: npt.NDArray[Any], contract: JourneyContract, place: Any) -> npt.NDArray[Any]:
-    """Ids as the wire has them: text as objects, or int64."""
-    if contract.item_dtype == "BYTES":
-        return canonical_texts(values)
-    if values.dtype.kind == "i" or (values.dtype.kind == "u" and values.dtype.itemsize < 8):
-        return values.astype(np.int64)
-    result = np.full(len(values), NO_ITEM, dtype=np.int64)
-    for at, value in enumerate(values.tolist()):
-        number = _integer(value)
-        if number is None:
-            raise InvalidRows(
-                f"{place(at)}: the model's items are integers, got {shown(value)} "
-                f"({type(value).__name__})"
-            )
-        result[at] = number
-    return result
-
-
-def _integer(value: Any) -> int | None:
-    if is_missing(value) or value == "":
-        return NO_ITEM
-    text = canonical_text(value).strip()
-    is_whole = _INTEGER.fullmatch(text) and _INT64.min <= int(text) <= _INT64.max
-    return int(text) if is_whole else None
+# Ids and categories
 
 
 def _excluded(
     histories: Histories, contract: JourneyContract, common: Iterable[str | int]
 ) -> npt.NDArray[Any]:
-    is_text = contract.item_dtype == "BYTES"
-    nothing = np.array("", dtype=np.object_) if is_text else np.array(NO_ITEM, dtype=np.int64)
-
-    def convert(values: npt.NDArray[Any], place: str) -> npt.NDArray[Any]:
-        return _items(values, contract, lambda _: place)
-
-    slots = Slots("exclude", "items", contract.max_exclude, nothing, convert)
+    slots = Slots(
+        "exclude",
+        "items",
+        contract.max_exclude,
+        no_item(contract),
+        lambda values, place: item_ids(values, contract, place),
+    )
     return slots.filled(histories.exclude, common, len(histories))
 
 
@@ -275,11 +247,16 @@ def _allowed(
     histories: Histories, contract: JourneyContract, common: Iterable[str]
 ) -> npt.NDArray[Any]:
     nothing = np.array("", dtype=np.object_)
-    slots = Slots(
-        "allow",
-        "categories",
-        contract.max_allow,
-        nothing,
-        lambda values, _: canonical_texts(values),
-    )
+    slots = Slots("allow", "categories", contract.max_allow, nothing, _category_names)
     return slots.filled(histories.allow, common, len(histories))
+
+
+def _category_names(values: npt.NDArray[Any], place: Place) -> npt.NDArray[Any]:
+    for at, value in enumerate(values.tolist()):
+        is_name = isinstance(value, str | Real) and not isinstance(value, bool | np.bool_)
+        if not (is_name or is_missing(value)):
+            raise InvalidRows(
+                f"{place(at)}: expected the name of a category, got {shown(value)} "
+                f"({type(value).__name__})"
+            )
+    return canonical_texts(values)

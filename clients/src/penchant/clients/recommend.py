@@ -20,13 +20,16 @@ from penchant.clients.clock import open_zone
 from penchant.clients.errors import InvalidRows
 from penchant.clients.event_buckets import EventBuckets, Visitors, one_visitor
 from penchant.clients.event_source import EventColumns, EventSource, open_events
+from penchant.clients.histories import AnyHistories
 from penchant.clients.home import Home
+from penchant.clients.item_ids import read_ids
 from penchant.clients.journey_client import AsyncJourneyClient
 from penchant.clients.journey_contract import JourneyContract
 from penchant.clients.parts import Parts
 from penchant.clients.patience import Patience
-from penchant.clients.recommendations import Recommendation, Recommendations
+from penchant.clients.recommendations import Recommendations
 from penchant.clients.recommended_table import RecommendedTable
+from penchant.clients.recommended_text import visitor_text
 
 WANTED: Final = ("items", "intents", "channels", "hours", "purchase")
 LATEST: Final = "latest"
@@ -79,7 +82,7 @@ def recommend(
             for the time of the newest event; by default the current time. With a time, later events
             are left out and counted.
         columns: what the columns of the input are called.
-        time_unit: unit of times that are numbers: s, ms or us.
+        time_unit: unit of times that are numbers: s, ms, us or ns.
         skip_unknown: leave out events whose action the model does not know, and channels that it
             does not know, instead of refusing the file.
         batch_visitors: visitors read, asked for and written at a time.
@@ -100,13 +103,7 @@ def recommend(
         raise ValueError(f"batch_visitors: expected at least 1, got {batch_visitors}")
     if output is not None:
         check_output(input, output)
-    options = _Options(
-        k=k,
-        target_action=target_action,
-        exclude=_lines(exclude),
-        allow=tuple(name.strip() for name in (allow or "").split(",") if name.strip()),
-        now=now,
-    )
+    lines = _lines(exclude)
     address = url or Home(home).server_address()
     hint = f"run the same command again to go on with {output}" if output else "run it again"
     patience = Patience(patience_s, hint=hint)
@@ -114,6 +111,13 @@ def recommend(
     async def run() -> str:
         async with AsyncJourneyClient(address, model=model, deadline_s=deadline_s) as client:
             contract = await patience.until(lambda: _contract(client))
+            options = _Options(
+                k=k,
+                target_action=target_action,
+                exclude=_excluded(exclude, lines, contract),
+                allow=tuple(name.strip() for name in (allow or "").split(",") if name.strip()),
+                now=now,
+            )
             source = open_events(
                 input,
                 contract,
@@ -121,10 +125,12 @@ def recommend(
                 time_unit=time_unit,
                 skip_unknown=skip_unknown,
                 until_s=options.until_s(contract),
+                only=visitor,
             )
             job = _Job(client, source, options, patience)
+            await job.check()
             if output is None:
-                return await job.show(str(visitor))
+                return await job.show()
             return await job.write(output, batch_visitors)
 
     return asyncio.run(run())
@@ -136,7 +142,7 @@ class _Options:
 
     k: int
     target_action: str | None
-    exclude: tuple[str, ...]
+    exclude: tuple[str | int, ...]
     allow: tuple[str, ...]
     now: str | None
 
@@ -161,12 +167,24 @@ class _Job:
     options: _Options
     patience: Patience
 
-    async def show(self, visitor: str) -> str:
+    async def check(self) -> None:
+        """Ask about a visitor of whom nothing is known, so that wrong options show at once."""
+        await self.patience.until(lambda: self._recommend([[]], self.source.until_s))
+
+    async def show(self) -> str:
         """The answer for one visitor, as text."""
-        found, latest_s = await asyncio.to_thread(one_visitor, self.source, visitor)
+        found, latest_s = await asyncio.to_thread(one_visitor, self.source)
         now_s = latest_s if self.options.now == LATEST else self.source.until_s
         answer = await self._ask(found, now_s)
-        return _shown(visitor, len(found.histories.item), answer[0], self.options.k)
+        return visitor_text(
+            answer[0],
+            who=f"visitor {self.source.only}, {len(found.histories.item):,} events"
+            f"{self.source.dropped}",
+            num_sent=min(len(found.histories.item), self.source.contract.length),
+            k=self.options.k,
+            num_excluded=len(set(self.options.exclude)),
+            allow=self.options.allow,
+        )
 
     async def write(self, output: Path, batch_visitors: int) -> str:
         """Answer what is not done yet, and make the output."""
@@ -224,21 +242,10 @@ class _Job:
         }
 
     async def _ask(self, piece: Visitors, now_s: float | None) -> Recommendations:
-        options = self.options
-
-        def ask() -> Any:
-            return self.client.recommend(
-                piece.histories,
-                k=options.k,
-                target_action=options.target_action,
-                exclude=options.exclude,
-                allow=options.allow,
-                now=now_s,
-                want=WANTED,
-            )
-
         try:
-            answer: Recommendations = await self.patience.until(ask)
+            answer: Recommendations = await self.patience.until(
+                lambda: self._recommend(piece.histories, now_s)
+            )
         except InvalidRows as error:
             raise InvalidRows(
                 f"{self.source.rows.path}, counting histories from visitor "
@@ -246,34 +253,36 @@ class _Job:
             ) from error
         return answer
 
+    async def _recommend(self, histories: AnyHistories, now_s: float | None) -> Recommendations:
+        options = self.options
+        return await self.client.recommend(
+            histories,
+            k=options.k,
+            target_action=options.target_action,
+            exclude=options.exclude,
+            allow=options.allow,
+            now=now_s,
+            want=WANTED,
+        )
+
 
 async def _contract(client: AsyncJourneyClient) -> JourneyContract:
     return await client.contract
 
 
-def _lines(path: Path | None) -> tuple[str, ...]:
+def _lines(path: Path | None) -> dict[int, str]:
+    """Lines of a file by their number, but for blank ones."""
     if path is None:
-        return ()
+        return {}
     if not path.is_file():
         raise ValueError(f"exclude: expected a text file of item ids, found none at {path}")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return {number: line.strip() for number, line in enumerate(lines, start=1) if line.strip()}
 
 
-def _shown(visitor: str, num_events: int, answer: Recommendation, k: int) -> str:
-    lines = [f"visitor {visitor}, {num_events:,} events, {answer.unknown} of unknown items"]
-    pairs = zip(answer.items, answer.scores, strict=True)
-    lines += [f"{rank:>4}  {item}  {score:.4f}" for rank, (item, score) in enumerate(pairs, 1)]
-    if len(answer.items) < k:
-        lines.append(f"      no more than {len(answer.items)} may be answered")
-    for name, found in (
-        ("next category", answer.intents),
-        ("channel", answer.channels),
-        ("hour", answer.hours),
-    ):
-        if found:
-            lines.append(f"{name}: " + ", ".join(f"{what} {score:.3f}" for what, score in found))
-    if answer.purchase is not None:
-        lines.append(f"purchase in this session: {answer.purchase:.3f}")
-    lines.append(f"model version {answer.version}")
-    return "\n".join(lines)
+def _excluded(
+    path: Path | None, lines: dict[int, str], contract: JourneyContract
+) -> tuple[str | int, ...]:
+    numbers = list(lines)
+    found = read_ids(lines.values(), contract, lambda at: f"exclude: line {numbers[at]} of {path}")
+    return tuple(each for each in found if each is not None)

@@ -42,8 +42,8 @@ class Recommendation:
 class Recommendations:
     """Answers to B visitors, in the order in which they were sent.
 
-    An array is None if it was not asked for, or if the model does not answer it: it was trained on a
-    log without categories, channels, clock or purchases.
+    An array is None if it was not asked for, or if the model does not answer it: it was trained on
+    a log without categories, channels, clock or purchases.
     """
 
     model: str

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from penchant.clients.clock import Place
 from penchant.clients.errors import InvalidRows
-from penchant.clients.values import objects
+from penchant.clients.values import objects, shown
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Slots:
     """Values of a visitor."""
     nothing: npt.NDArray[Any]
     """Padding, an array of no axis."""
-    convert: Callable[[npt.NDArray[Any], str], npt.NDArray[Any]]
+    convert: Callable[[npt.NDArray[Any], Place], npt.NDArray[Any]]
     """Makes values for the wire, given where they stand."""
 
     def filled(
@@ -37,21 +38,34 @@ class Slots:
         """(B, ``most``); one row for all, repeated in place, where none has values of her own.
 
         Raises:
-            InvalidRows: more distinct values than there are slots.
+            InvalidRows: more distinct values than there are slots, or one that is missing.
         """
-        shared = list(common)
+        shared = self._converted(list(common), self.name)
         if own is None:
             return np.broadcast_to(self._row(shared, self.name), (num_rows, self.most))
+        places = [f"history {row}, {self.name}" for row in range(num_rows)]
         return np.stack(
             [
-                self._row([*shared, *values], f"history {row}, {self.name}")
-                for row, values in enumerate(own)
+                self._row([*shared, *self._converted(list(values), place)], place)
+                for values, place in zip(own, places, strict=True)
             ]
         )
 
+    def _converted(self, values: list[Any], place: str) -> list[Any]:
+        if not values:
+            return []
+        found: list[Any] = self.convert(objects(values), f"{place}[{{}}]".format).tolist()
+        nothing = self.nothing.item()
+        if nothing in found:
+            at = found.index(nothing)
+            raise InvalidRows(
+                f"{place}[{at}]: expected one of the {self.what}, got {shown(values[at])}, which "
+                "is none; leave it out of the list"
+            )
+        return found
+
     def _row(self, values: list[Any], place: str) -> npt.NDArray[Any]:
-        converted = self.convert(objects(values), place).tolist() if values else []
-        distinct = [value for value in dict.fromkeys(converted) if value != self.nothing]
+        distinct = list(dict.fromkeys(values))
         if len(distinct) > self.most:
             raise InvalidRows(
                 f"{place}: the model takes at most {self.most} {self.what} a visitor, got "
