@@ -66,3 +66,15 @@ def test_nothing_to_draw_from_is_undefined() -> None:
     assert math.isnan(interval(found["auc"]).low)
     assert not interval(found["auc"]).excludes_zero
     assert bootstrap([], {"m": []}) == {"m": {}}
+
+
+def test_rows_of_one_visitor_are_drawn_together() -> None:
+    label, score = sample(300)
+    once = bootstrap(label, {"m": score}, rounds=400)["m"]
+    group = np.repeat(np.arange(300), 4)
+    fourfold = label[group], {"m": score[group]}
+    together = bootstrap(*fourfold, group=group, rounds=400)["m"]
+    apart = bootstrap(*fourfold, rounds=400)["m"]
+    for metric in ("auc", "logloss"):
+        np.testing.assert_allclose(together[metric], once[metric])
+        assert apart[metric].std() == pytest.approx(together[metric].std() / 2, rel=0.2)
