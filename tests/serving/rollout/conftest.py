@@ -10,7 +10,7 @@ from tests.serving.rollout.variants import noisy, overconfident, variant, wrong_
 
 from penchant.clients.home import Home
 from penchant.serving.package import ModelPackage
-from penchant.serving.registry import Registry
+from penchant.serving.registry import CHAMPION, Registry
 
 FIRST, AS_GOOD, WORSE, MISCALIBRATED, WRONG = 1, 2, 3, 4, 5
 """Versions of the tiny model."""
@@ -34,7 +34,22 @@ def registered(tmp_path_factory: pytest.TempPathFactory, tiny_package: ModelPack
     return home
 
 
+@pytest.fixture(scope="session")
+def registered_and_served(registered: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """The same, whose first version is champion and served."""
+    store = copy_of(registered, tmp_path_factory.mktemp("served") / "home")
+    store.point(CHAMPION, FIRST)
+    store.rollout().reconciler.reconcile()
+    return store.home
+
+
 @pytest.fixture
 def store(registered: Home, tmp_path: Path) -> Store:
     """A registry of this test's own."""
     return copy_of(registered, tmp_path / "home")
+
+
+@pytest.fixture
+def served(registered_and_served: Home, tmp_path: Path) -> Store:
+    """A registry and a repository of this test's own, in which the first version is served."""
+    return copy_of(registered_and_served, tmp_path / "home")

@@ -62,10 +62,13 @@ def register(registry: Registry, package: ModelPackage) -> int:
 
 
 def copy_of(home: Home, folder: Path) -> Store:
-    """The same registry under another home; its packages stay where they are."""
+    """The same registry and repository under another home; packages stay where they are."""
     import shutil
 
     folder.mkdir()
     shutil.copyfile(home.mlflow_database, folder / home.mlflow_database.name)
     (folder / home.mlflow_artifacts.name).mkdir()
-    return Store(Home(folder))
+    copied = Home(folder)
+    if home.model_repository.exists():
+        shutil.copytree(home.model_repository, copied.model_repository)
+    return Store(copied)

@@ -20,14 +20,6 @@ from penchant.serving.rollout import record
 from penchant.serving.rollout.wire_change import wire_changes
 
 
-@pytest.fixture
-def served(store: Store) -> Store:
-    """A store whose first version is served."""
-    store.point(CHAMPION, FIRST)
-    store.rollout().reconciler.reconcile()
-    return store
-
-
 def refused(store: Store, reason: str, *, role: str = CHAMPION) -> None:
     """The plan and the round both refuse, and what is served does not change."""
     before = sorted(store.home.model_repository.rglob("*"))

@@ -16,13 +16,6 @@ from penchant.serving.rollout.rollback import rollback
 from penchant.serving.rollout.status import find_rows, status
 
 
-@pytest.fixture
-def served(store: Store) -> Store:
-    """A store whose first version is champion and served."""
-    promote("tiny", version=FIRST, home=store.home.folder, gates=QUICK)
-    return store
-
-
 def aliases(store: Store) -> dict[str, int]:
     return dict(store.model().aliases)
 

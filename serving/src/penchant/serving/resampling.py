@@ -20,6 +20,8 @@ EPSILON: Final = float(np.finfo(np.float32).eps)
 """Scores are kept this far from 0 and 1 before a logarithm: what FP32 can still tell apart."""
 BLOCK_CELLS: Final = 4_000_000
 """Most weights held at once (rounds x rows)."""
+ROUNDS: Final = 1000
+"""Rounds for a mean, which are cheap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def row_logloss(labels: Floats, scores: Floats) -> Floats:
 
 
 def weights(rounds: int, rows: int, *, seed: int = 0) -> Iterator[Floats]:
-    """Poisson(1) counts (r, N) for some rounds at a time, `rounds` in all."""
+    """Poisson(1) counts (R, N) for some rounds at a time, `rounds` in all."""
     rng = np.random.default_rng(seed)
     block = max(1, BLOCK_CELLS // max(1, rows))
     for start in range(0, rounds if rows else 0, block):
@@ -94,16 +96,22 @@ class ResampledScores:
 
 
 def drawn_means(
-    values: Floats, group: npt.NDArray[np.int64], *, rounds: int = 1000, seed: int = 0
+    value: Floats, group: npt.NDArray[np.integer], *, rounds: int = ROUNDS, seed: int = 0
 ) -> Floats:
-    """(R, C) what the means of `values` (N, C) would be on other samples of the same groups.
+    """(R,) what the mean of `value` (N,) would have been on other samples of the same visitors.
 
-    A group, a visitor say, is drawn with all its rows.
+    Visitors are drawn with all their rows, by Poisson(1) counts.
+
+    Args:
+        value: (N,) numbers.
+        group: (N,) whose rows they are.
+        rounds: R.
+        seed: Seed of the draws.
     """
     _, place, count = np.unique(group, return_inverse=True, return_counts=True)
-    total = np.stack([np.bincount(place, column) for column in values.T], axis=1)
+    total = np.bincount(place, value)
     parts = [
-        (weight @ total) / np.maximum(weight @ count, 1)[:, None]
+        (weight @ total) / np.maximum(weight @ count, 1)
         for weight in weights(rounds, len(count), seed=seed)
     ]
-    return np.concatenate(parts) if parts else np.empty((0, values.shape[1]))
+    return np.concatenate(parts) if parts else np.empty(0)

@@ -11,15 +11,15 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-Floats = NDArray[np.float64]
+from penchant.serving.resampling import EPSILON
+from penchant.serving.resampling import Floats as Floats
+from penchant.serving.resampling import row_logloss as row_logloss
 
 ECE_BINS = 15
 """Bins of the expected calibration error and of the reliability table."""
-EPSILON = float(np.finfo(np.float32).eps)
-"""Scores are kept this far from 0 and 1 before a logarithm: what FP32 can still tell apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,12 +127,6 @@ def binary_metrics(label: ArrayLike, propensity: ArrayLike) -> BinaryMetrics:
         calibration_slope=slope,
         calibration_intercept=intercept,
     )
-
-
-def row_logloss(labels: Floats, scores: Floats) -> Floats:
-    """Negative log-likelihood of each row (N,), in nats."""
-    clipped = np.clip(scores, EPSILON, 1 - EPSILON)
-    return -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
 
 
 def logit(propensity: ArrayLike) -> Floats:

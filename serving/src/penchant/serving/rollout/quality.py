@@ -68,7 +68,7 @@ def compare_quality(
     return [
         finding
         for at, goal in enumerate(contract.goals)
-        for finding in _scores(goal, rows.label[:, at], [each[:, at] for each in answers], gate)
+        for finding in _scores(goal, rows, at, [each[:, at] for each in answers], gate)
     ]
 
 
@@ -90,9 +90,10 @@ def _answers(
 
 
 def _scores(
-    goal: str, label: npt.NDArray[Any], answers: list[npt.NDArray[Any]], gate: QualityGate
+    goal: str, rows: HoldoutRows, at: int, answers: list[npt.NDArray[Any]], gate: QualityGate
 ) -> Iterator[Finding]:
     """Compare scores of one goal on the rows whose label is known."""
+    label = rows.label[:, at]
     known = ~np.isnan(label)
     labels = label[known].astype(np.float64)
     new, champion = (answer[known].astype(np.float64) for answer in answers)
@@ -102,7 +103,9 @@ def _scores(
     models = [_Scores(labels, new), _Scores(labels, champion)]
     once = [model.draw(np.ones((1, len(labels)))) for model in models]
     drawn: list[list[dict[str, Floats]]] = [[], []]
-    for weight in weights(gate.rounds, len(labels)):
+    visitor, own = np.unique(rows.visitor[known], return_inverse=True)
+    for of_visitor in weights(gate.rounds, len(visitor)):
+        weight = of_visitor[:, own]  # rows of one visitor are drawn together
         for parts, model in zip(drawn, models, strict=True):
             parts.append(model.draw(weight))
     tolerances = {
@@ -149,13 +152,13 @@ def _ranking(
 ) -> Iterator[Finding]:
     """Compare ranked answers, by where the item stands that the visitor took next."""
     gains = [_gains(answer, rows.label) for answer in answers]  # each (N, 2): NDCG, HR
-    drawn = drawn_means(gains[0] - gains[1], rows.visitor, rounds=gate.rounds)
     for at, (metric, tolerance) in enumerate(
         (("ndcg@10", gate.ndcg_drop), ("hit_rate@10", gate.hit_rate_drop))
     ):
         found = [float(gain[:, at].mean()) for gain in gains]
+        drawn = drawn_means((gains[1] - gains[0])[:, at], rows.visitor, rounds=gate.rounds)
         with np.errstate(divide="ignore", invalid="ignore"):
-            worse = -drawn[:, at] / np.float64(found[1])
+            worse = drawn / np.float64(found[1])
         yield _finding(metric, found, worse, tolerance, gate, len(rows))
 
 

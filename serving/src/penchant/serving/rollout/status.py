@@ -114,7 +114,7 @@ def _row(
         role=role,
         wanted=wanted,
         served=served.version,
-        target="cpu" if served.model else "",
+        target=served.model.target if served.model else "",
         since=since,
         health=health,
         refusal=_refusal(model, role),
