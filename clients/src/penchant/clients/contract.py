@@ -8,10 +8,9 @@ from the server.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
@@ -19,11 +18,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from penchant.clients.served_contract import ServedContract, check_names, known_fields
+
 CONTRACT_PARAMETER: Final = "contract"
 """Name of the Triton config parameter that holds :meth:`Contract.to_json`."""
 
-MODEL_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
-"""What a model's name matches as a whole: it is a folder, a metric's and a registry's name."""
 CHALLENGER_SUFFIX: Final = "_challenger"
 """What stands behind a model's name where its challenger is served, beside the champion."""
 
@@ -87,11 +86,11 @@ class MultiValued:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contract:
+class Contract(ServedContract):
     """Columns, goals and limits of one served propensity model."""
 
-    model: str
-    """Public model name."""
+    _lists = ("goals", "numeric", "categorical", "multi_valued")
+
     goals: tuple[str, ...]
     """Goals in the order of the last axis of ``propensity``."""
     numeric: tuple[str, ...] = ()
@@ -101,11 +100,7 @@ class Contract:
     multi_valued: tuple[MultiValued, ...] = ()
     """Multi-valued columns, one tensor each (BYTES, "" = padding)."""
     max_batch_size: int = 256
-    """Most rows one request may hold."""
-    latency_budget_ms: float = 20.0
-    """p99 the model is meant to keep, in milliseconds; queue limits are a multiple of it."""
-    kind: str = field(default="propensity")
-    """Kind of model."""
+    kind: str = PROPENSITY
 
     def __post_init__(self) -> None:
         """Refuse what no model can have.
@@ -113,29 +108,15 @@ class Contract:
         Raises:
             ValueError: naming the field.
         """
-        if not isinstance(self.model, str) or not MODEL_NAME.fullmatch(self.model):
-            raise ValueError(
-                "contract.model: expected 1 to 64 ASCII letters, digits or underscores, "
-                f"got {self.model!r}; rename the model"
-            )
-        _check_names("goals", self.goals, remedy="name each goal once")
+        super().__post_init__()
+        check_names("goals", self.goals, least=1, remedy="name each goal once")
         for name in ("numeric", "categorical", "multi_valued"):
             if not isinstance(getattr(self, name), tuple):
                 raise ValueError(
                     f"contract.{name}: expected a tuple of columns, got {getattr(self, name)!r}; "
                     "put its columns into one"
                 )
-        _check_names("features", self.features, remedy="give each column to one group")
-        if not self.max_batch_size >= 1:
-            raise ValueError(
-                f"contract.max_batch_size: expected at least 1 row, got {self.max_batch_size!r}; "
-                "raise it"
-            )
-        if not self.latency_budget_ms > 0:
-            raise ValueError(
-                "contract.latency_budget_ms: expected more than 0 milliseconds, "
-                f"got {self.latency_budget_ms!r}; raise it"
-            )
+        check_names("features", self.features, least=1, remedy="give each column to one group")
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -175,52 +156,12 @@ class Contract:
         """Names of the outputs of a caller who wants no reasons."""
         return SCORE_OUTPUTS
 
-    def to_json(self) -> str:
-        """The contract as one line of JSON, with keys in a fixed order."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
-
     @classmethod
-    def from_json(cls, text: str) -> Contract:
-        """Read what :meth:`to_json` wrote; keys of a later version are passed over.
-
-        Raises:
-            ValueError: if the text is no contract.
-        """
-        try:
-            raw = json.loads(text)
-            return cls(**_known_fields(raw))
-        except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"contract: expected the JSON object that penchant writes, got {text[:80]!r} "
-                f"({error}); publish the model again with this version of penchant"
-            ) from error
-
-
-def _known_fields(raw: dict[str, Any]) -> dict[str, Any]:
-    known = _known(Contract, raw)
-    for name in ("goals", "numeric", "categorical", "multi_valued"):
-        values = known.get(name, [])
-        if not isinstance(values, list):
-            raise TypeError(f"{name}: expected a list, got {values!r}")
-        known[name] = tuple(values)
-    known["multi_valued"] = tuple(
-        MultiValued(**_known(MultiValued, column)) for column in known["multi_valued"]
-    )
-    return known
-
-
-def _known(kind: type[Contract | MultiValued], raw: dict[str, Any]) -> dict[str, Any]:
-    return {each.name: raw[each.name] for each in fields(kind) if each.name in raw}
-
-
-def _check_names(name: str, names: Any, *, remedy: str) -> None:
-    """Refuse anything but a tuple of texts, at least one, none empty and none twice."""
-    is_tuple = isinstance(names, tuple) and all(isinstance(each, str) and each for each in names)
-    if not is_tuple or not names or len(set(names)) < len(names):
-        raise ValueError(
-            f"contract.{name}: expected one or more different names that are not empty, as a "
-            f"tuple, got {names!r}; {remedy}"
-        )
+    def _from_raw(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        known = super()._from_raw(raw)
+        columns = known["multi_valued"]
+        known["multi_valued"] = tuple(MultiValued(**known_fields(MultiValued, c)) for c in columns)
+        return known
 
 
 _WHOLE_NUMBER: Final = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0+")

@@ -9,12 +9,12 @@ event whose action is 0 is padding. An item that an event does not have is "" (B
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from penchant.clients.contract import MODEL_NAME, UNKNOWN, VERSION, TensorSpec
+from penchant.clients.contract import UNKNOWN, VERSION, TensorSpec
+from penchant.clients.served_contract import ServedContract, check_names
 
 JOURNEY: Final = "journey"
 """Kind of model."""
@@ -50,11 +50,11 @@ MOST_ITEMS: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class JourneyContract:
+class JourneyContract(ServedContract):
     """Lists, lengths and limits of one served journey model."""
 
-    model: str
-    """Public model name."""
+    _lists = ("actions", "channels")
+
     actions: tuple[str, ...]
     """Actions by code: the first has code 1."""
     item_dtype: str = "BYTES"
@@ -82,11 +82,7 @@ class JourneyContract:
     timezone: str = "UTC"
     """Zone in which `hour` and `hour_score` count the hours of the week."""
     max_batch_size: int = 64
-    """Most visitors one request may hold."""
-    latency_budget_ms: float = 20.0
-    """p99 the model is meant to keep, in milliseconds; queue limits are a multiple of it."""
     kind: str = JOURNEY
-    """Kind of model."""
 
     def __post_init__(self) -> None:
         """Refuse what no model can have.
@@ -94,23 +90,13 @@ class JourneyContract:
         Raises:
             ValueError: naming the field.
         """
-        if not isinstance(self.model, str) or not MODEL_NAME.fullmatch(self.model):
-            raise ValueError(
-                "contract.model: expected 1 to 64 ASCII letters, digits or underscores, "
-                f"got {self.model!r}; rename the model"
-            )
+        super().__post_init__()
         if self.item_dtype not in ("BYTES", "INT64"):
             raise ValueError(
                 f"contract.item_dtype: expected BYTES or INT64, got {self.item_dtype!r}"
             )
-        for name in ("actions", "channels"):
-            names = getattr(self, name)
-            is_tuple = isinstance(names, tuple) and all(isinstance(n, str) and n for n in names)
-            if not is_tuple or len(set(names)) < len(names) or (name == "actions" and not names):
-                raise ValueError(
-                    f"contract.{name}: expected different names that are not empty, as a tuple, "
-                    f"got {names!r}; name each once"
-                )
+        check_names("actions", self.actions, least=1, remedy="name each action once")
+        check_names("channels", self.channels, least=0, remedy="name each channel once")
         if self.default_action and self.default_action not in self.actions:
             raise ValueError(
                 f"contract.default_action: expected one of {self.actions}, "
@@ -123,7 +109,6 @@ class JourneyContract:
             "max_exclude": 1,
             "max_allow": 1,
             "embedding_size": 1,
-            "max_batch_size": 1,
         }
         for name, low in least.items():
             if not getattr(self, name) >= low:
@@ -133,11 +118,6 @@ class JourneyContract:
         if self.num_items > MOST_ITEMS:
             raise ValueError(
                 f"contract.num_items: expected at most {MOST_ITEMS}, got {self.num_items}"
-            )
-        if not self.latency_budget_ms > 0:
-            raise ValueError(
-                "contract.latency_budget_ms: expected more than 0 milliseconds, "
-                f"got {self.latency_budget_ms!r}; raise it"
             )
 
     @cached_property
@@ -190,26 +170,3 @@ class JourneyContract:
     def score_outputs(self) -> tuple[str, ...]:
         """Names of the outputs of a caller who wants items with their scores alone."""
         return ITEM_OUTPUTS
-
-    def to_json(self) -> str:
-        """The contract as one line of JSON, with keys in a fixed order."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> JourneyContract:
-        """Read what :meth:`to_json` wrote; keys of a later version are passed over.
-
-        Raises:
-            ValueError: if the text is no contract.
-        """
-        try:
-            raw = json.loads(text)
-            known = {each.name: raw[each.name] for each in fields(cls) if each.name in raw}
-            for name in ("actions", "channels"):
-                known[name] = tuple(known.get(name, ()))
-            return cls(**known)
-        except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"contract: expected the JSON object that penchant writes, got {text[:80]!r} "
-                f"({error}); publish the model again with this version of penchant"
-            ) from error

@@ -6,13 +6,13 @@ business of each kind: :class:`Contract` for propensity, :class:`JourneyContract
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from penchant.clients.contract import PROPENSITY, Contract, TensorSpec
 from penchant.clients.journey_contract import JOURNEY, JourneyContract
+from penchant.clients.served_contract import read_object
 
 
 class WireContract(Protocol):
@@ -62,13 +62,7 @@ def read_contract(text: str) -> WireContract:
         ValueError: if the text is no contract, or one of a kind that is not known here; the message
             names the kind.
     """
-    try:
-        kind = json.loads(text).get("kind", PROPENSITY)
-    except (json.JSONDecodeError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"contract: expected the JSON object that penchant writes, got {text[:80]!r} "
-            f"({error}); publish the model again with this version of penchant"
-        ) from error
+    kind = read_object(text).get("kind", PROPENSITY)
     reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         raise ValueError(

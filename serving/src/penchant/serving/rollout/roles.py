@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from penchant.clients.contract import CHALLENGER_SUFFIX, MODEL_NAME
+from penchant.clients.contract import CHALLENGER_SUFFIX
+from penchant.clients.served_contract import MODEL_NAME
 from penchant.serving.package import ModelPackage
 from penchant.serving.registry import CHALLENGER, CHAMPION
 
