@@ -59,7 +59,7 @@ def _distinct(rows: pa.Table) -> tuple[npt.NDArray[Any], pa.Table]:
     """The ids in their order, each once, and their rows."""
     is_integer = pa.types.is_integer(rows.schema.field("item_id").type)
     rows = rows.filter(pc.not_equal(rows["item_id"], -1 if is_integer else ""))
-    # Of doubled ids the first by category and title: the choice does not hang on the rows' order.
+    # Of doubled ids the first by its other columns: the choice does not hang on the rows' order.
     rows = rows.sort_by([(name, "ascending") for name in rows.column_names])
     ids, first = np.unique(rows["item_id"].to_numpy(), return_index=True)
     return ids, rows.take(first)
