@@ -135,7 +135,7 @@ def test_answers_beside_the_items_are_shown_with_their_priors_or_said_to_be_abse
     assert set(evaluation.heads.found) == {INTENT, HOUR, PURCHASE}
     for each in evaluation.heads.found.values():
         assert f"{each.logloss:.4f} {each.prior_logloss:.4f} {each.gain:+.4f}" in page.words
-    assert "No channel of the next visit: the log has no channels." in page.words
+    assert "No next channel: the log has no channels." in page.words
     assert "how likely a purchase in this session is" in page.words
     flat, served = flat_metrics(evaluation), served_metrics(evaluation)
     purchase = evaluation.heads.found[PURCHASE]

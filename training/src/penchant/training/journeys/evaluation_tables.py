@@ -8,7 +8,7 @@ from penchant.training.journeys.head_quality import HeadQualities
 from penchant.training.journeys.journey_evaluation import (
     LAST,
     LAST_PROTOCOL,
-    OURS,
+    NETWORK_ALONE,
     SERVED,
     JourneyEvaluation,
 )
@@ -52,9 +52,10 @@ def last_table(evaluation: JourneyEvaluation) -> Table:
 
 
 def slice_table(evaluation: JourneyEvaluation) -> Table:
-    """NDCG@10 of what is ours and of the best baseline, one row a slice."""
+    """NDCG@10 of what is served, of the network alone and of the best baseline, a row a slice."""
     rivals = [] if evaluation.difference is None else [evaluation.difference.baseline]
-    names = [*(name for name in OURS if name in evaluation.models), *rivals]
+    alone = [NETWORK_ALONE] if NETWORK_ALONE in evaluation.models else []
+    names = [SERVED, *alone, *rivals]
     table = _table("NDCG@10, by kind", ("targets", *names))
     for place, own in evaluation.models[SERVED].slices.items():
         found = [evaluation.models[name].slices[place].ndcg_10 for name in names]
@@ -63,24 +64,26 @@ def slice_table(evaluation: JourneyEvaluation) -> Table:
 
 
 def head_table(heads: HeadQualities) -> Table:
-    """Logloss of the answers beside the items, one row each, and of their priors."""
+    """Logloss of the answers beside the items, one row each, and of their priors.
+
+    The gain is what the network takes off the prior's, between the ends of its 95 % interval.
+    """
     caption = "; ".join(f"no {name}: {why}" for name, why in heads.absent.items())
-    columns = ("cases", "logloss", "prior", "gain", "95 % interval", "AUC")
+    columns = ("cases", "logloss", "prior", "gain", "low", "high", "AUC")
     table = _table("beside the items", columns, caption)
     for name, each in heads.found.items():
         table.add_row(
             name,
             f"{each.cases:,}",
             *(f"{number:.4f}" for number in (each.logloss, each.prior_logloss)),
-            f"{each.gain:+.4f}",
-            f"{each.low:+.4f} to {each.high:+.4f}",
+            *(f"{number:+.4f}" for number in (each.gain, each.low, each.high)),
             "" if each.auc is None else f"{each.auc:.4f}",
         )
     return table
 
 
 def _table(first: str, others: tuple[str, ...], caption: str = "") -> Table:
-    table = Table(caption=caption or None, caption_justify="left")
+    table = Table(caption=caption or None, caption_justify="left", pad_edge=False)
     table.add_column(first, no_wrap=True)
     for head in others:
         table.add_column(head, justify="right")

@@ -1,8 +1,9 @@
 """How good the answers beside the items are: category, channel, hour and purchase.
 
-Each is compared with its prior, the shares of all events and visits before the test part, which say
-the same of everybody. The question is put right after the visitor's last event, so that neither the
-moment nor the action of what comes next gives anything away.
+Channel and hour are those of the next visit, a purchase is one in this session. Each is compared
+with its prior, the shares of all events and visits before the test part, which say the same of
+everybody. The question is put right after the visitor's last event, so that neither the moment nor
+the action of what comes next gives anything away.
 
 Letters: T cases, M possible answers, Z hidden numbers.
 """
@@ -31,9 +32,9 @@ from penchant.training.journeys.network_states import NetworkStates, states_befo
 from penchant.training.journeys.targets import Targets, sample_of, targets_of
 
 INTENT: Final = "next category"
-CHANNEL: Final = "channel of the next visit"
-HOUR: Final = "hour of the next visit"
-PURCHASE: Final = "purchase in this session"
+CHANNEL: Final = "next channel"
+HOUR: Final = "next hour"
+PURCHASE: Final = "purchase"
 HEADS: Final = (INTENT, CHANNEL, HOUR, PURCHASE)
 """Names of the answers beside the items."""
 MOST_CASES: Final = 10_000
