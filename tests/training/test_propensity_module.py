@@ -98,6 +98,29 @@ def test_training_learns_and_validates_the_ensemble(tmp_path: Path, precision: s
         assert logged["validation/logloss"].item() == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_head_stays_in_full_precision_and_so_does_validation() -> None:
+    net = module().net.eval()
+    (batch,) = loader(64, seed=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = net(*batch[:3])
+    whole = net(*batch[:3])
+    assert mixed.dtype == torch.float32
+    assert 0 < (mixed - whole).abs().max() < 0.05
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_a_compiled_step_has_the_gradient_and_the_names_of_a_plain_one() -> None:
+    plain, compiled = (module().eval() for _ in range(2))  # nothing at random
+    compiled.net.compile(fullgraph=True, backend="eager")
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    for batch in loader(128, seed=0):
+        for each in (plain, compiled):
+            each.zero_grad()
+            torch.autograd.backward(each.training_step(batch, 0))
+        for one, other in zip(plain.net.parameters(), compiled.net.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad)
+
+
 @pytest.mark.parametrize(("largest", "algorithm"), [(1e-3, "norm"), (1e3, "norm"), (1e-3, "value")])
 def test_a_trunk_learns_nothing_from_its_fold(
     tmp_path: Path, largest: float, algorithm: str

@@ -16,6 +16,8 @@ from penchant.training.journeys.ranking import (
     gains,
     hits,
     leaves_usual_category,
+    rank_chunk,
+    rank_on_device,
     rank_targets,
     ranking_metrics,
     reciprocals,
@@ -52,6 +54,16 @@ def test_ranks_agree_with_brute_force(repeats: bool, chunk_size: int | None) -> 
         answered |= set(order[:20])
     assert set(np.flatnonzero(found.answered)) == answered
     assert found.coverage == len(answered) / ITEMS
+
+
+def test_ranks_on_a_device_are_the_same() -> None:
+    rng = np.random.default_rng(0)
+    given = rng.integers(0, 6, (40, 12)).astype(np.float32)  # many ties
+    target = rng.integers(2, 12, 40).astype(np.int64)
+    pairs = rng.integers(0, 40, 60), rng.integers(0, 12, 60).astype(np.int32)
+    expected = rank_chunk(given.copy(), target.astype(np.int32), *pairs)
+    found = rank_on_device(torch.from_numpy(given), torch.from_numpy(target), *pairs)
+    assert found.tolist() == expected.tolist()
 
 
 def test_metrics_agree_with_torchmetrics() -> None:

@@ -105,6 +105,20 @@ def test_where_a_statistic_answers_alone_no_network_is_trained(tmp_path: Path) -
     assert "which was not trained" in trained.report.read_text(encoding="utf-8")
 
 
+def test_two_devices_train_one_model(tmp_path: Path) -> None:
+    home, path = tmp_path / "home", recipe_in(tmp_path)
+    penchant = Path(sys.executable).with_name("penchant")
+    words = [str(penchant), "train", "journeys", "--config", str(path), "--home", str(home)]
+    words += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--fit.max_epochs", "2"]
+    with (tmp_path / "log.txt").open("w") as log:
+        done = subprocess.run(words, stdout=log, stderr=log, timeout=PATIENCE_S, check=False)
+    said = (tmp_path / "log.txt").read_text()
+    assert done.returncode == 0, said
+    assert Registry(Home(home)).connect().newest("wanted") == 1, "the second must not register too"
+    assert len(list(Home(home).reports.iterdir())) == 1
+    assert "Warning" not in said, "nothing of it is news to who asks for two devices"
+
+
 def one_event(folder: Path, **changed: str) -> JourneyRecipe:
     """A recipe over a log of two events."""
     rows = {"v": ["a", "a"], "t": [1, 2], "i": ["x", "y"]}

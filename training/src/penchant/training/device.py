@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import pytorch_lightning as pl
@@ -26,13 +25,13 @@ def trainer_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         options: Arguments of Lightning's Trainer; they win.
     """
-    chosen: dict[str, Any] = {"devices": 1} | dict(options)
+    # The data modules share rows among processes themselves.
+    chosen: dict[str, Any] = {"devices": 1, "use_distributed_sampler": False} | dict(options)
     if "precision" not in chosen and _uses_cuda(chosen) and has_bf16():
         chosen["precision"] = "bf16-mixed"
     if _is_several(chosen) and chosen.get("strategy", "auto") in ("auto", "ddp"):
-        # A head without anything to learn from in a batch has no gradient there. Buffers are either
-        # constant or a process' own sums, which the first process must not overwrite.
-        chosen["strategy"] = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+        # Buffers are constant, or a process' own sums, which the first must not overwrite.
+        chosen["strategy"] = DDPStrategy(broadcast_buffers=False)
     return chosen
 
 
@@ -70,6 +69,14 @@ def share_of(trainer: pl.Trainer | None) -> tuple[int, int]:
     return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
 
+def has_fused_step(module: pl.LightningModule) -> bool:
+    """Whether the optimizer's step may be one kernel: on a GPU, but where gradients are scaled.
+
+    A fused optimizer unscales them itself, and they would be clipped before.
+    """
+    return module.device.type == "cuda" and module.trainer.precision != "16-mixed"
+
+
 def fits_on(device: torch.device, num_bytes: int) -> bool:
     """Whether data may lie on a GPU as a whole: it takes at most half of what is free there.
 
@@ -80,13 +87,3 @@ def fits_on(device: torch.device, num_bytes: int) -> bool:
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return num_bytes <= DATA_SHARE * (free + unused)
-
-
-def in_full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Switch mixed precision off, where it is on.
-
-    Where it is off there is nothing to switch, so that an export meets no trace of it.
-    """
-    if torch.is_autocast_enabled(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()

@@ -10,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from penchant.training.device import has_fused_step
+from penchant.training.precision import in_full_precision
 from penchant.training.propensity_net import (
     Batch,
     PropensityNet,
@@ -74,6 +76,11 @@ class PropensityModule(pl.LightningModule):
             self.register_buffer(name, zeros, persistent=False)  # (G,)
         self._train_losses: list[Tensor] = []
 
+    def on_fit_start(self) -> None:
+        """Compile the net's training step, where the recipe asks for it and there is a GPU."""
+        if self.config.compiled and self.device.type == "cuda":
+            self.net.compile()
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the sum of the trunks' losses on a batch: each learns as if it were alone."""
         logits = self.net(batch.position, batch.missing, batch.category, batch.multi)
@@ -92,8 +99,8 @@ class PropensityModule(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the norm of each trunk's own gradient: a common norm would tell of other folds."""
-        if gradient_clip_algorithm == "value":
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        if gradient_clip_val and gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(self.net.parameters(), gradient_clip_val)
         elif gradient_clip_val:
             clip_by_trunk(self.net.parameters(), gradient_clip_val)
 
@@ -120,7 +127,8 @@ class PropensityModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Add up the log loss by goal of the members that a row was held out from."""
-        logits = self.averaged(batch.position, batch.missing, batch.category, batch.multi)
+        with in_full_precision(self.device):
+            logits = self.averaged(batch.position, batch.missing, batch.category, batch.multi)
         trunks = self.net.config.trunks
         held_out = held_out_members(logits.float(), batch.fold, num_trunks=trunks)
         log_yes, log_no = log_probabilities(held_out)
@@ -159,4 +167,5 @@ class PropensityModule(pl.LightningModule):
                 {"params": spared, "weight_decay": 0.0},
             ],
             lr=self.config.learning_rate,
+            fused=has_fused_step(self),
         )

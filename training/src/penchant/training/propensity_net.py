@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from penchant.training.network_config import FeatureSizes, NetworkConfig
+from penchant.training.precision import in_full_precision
 
 MISSING_CODE = 0
 """Category code of a missing value; padding in a multi-valued column."""
@@ -228,8 +229,9 @@ class PropensityNet(nn.Module):
         hidden = self._activate(hidden)
         for layer in self.layers:
             hidden = self._activate(layer(hidden.flatten(1, 2)).view(shape))
-        scored = torch.matmul(hidden, self.head) + self.head_bias.unsqueeze(2)  # (T, k, B, G)
-        return scored.flatten(0, 1).transpose(0, 1)
+        with in_full_precision(hidden.device):
+            scored = torch.matmul(hidden.to(self.head.dtype), self.head)  # (T, k, B, G)
+        return (scored + self.head_bias.unsqueeze(2)).flatten(0, 1).transpose(0, 1)
 
     def _activate(self, hidden: Tensor) -> Tensor:
         hidden = torch.relu(hidden)

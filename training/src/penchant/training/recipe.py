@@ -104,6 +104,9 @@ class FitConfig:
     [0, 1]; the rest is the label. 0 fits no such teacher; nor does a split by time."""
     seed: int = 0
     """Seed of initial weights, dropout, the order of rows and the teachers."""
+    compiled: bool = False
+    """Whether the network is compiled for the GPU that it is fitted on, which takes about a minute;
+    without effect on a CPU. `perf/gpu_check.sh` measures what a step gains."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -156,7 +159,8 @@ class Recipe:
     fit: FitConfig = field(default_factory=FitConfig)
     """How the network is fitted."""
     trainer: dict[str, Any] = field(default_factory=dict)
-    """Arguments passed unchanged to Lightning's Trainer, as in precision: bf16-mixed."""
+    """Arguments of Lightning's Trainer, as in devices: 2. Left open: one GPU where there is one,
+    and bfloat16 where it has that."""
     budget: Budget = field(default_factory=Budget)
     """What the served model has to keep to."""
 

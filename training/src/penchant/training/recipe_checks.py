@@ -8,6 +8,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 DATABASE_FILE_SCHEMES: Final = ("duckdb", "sqlite")
+STRATEGIES: Final = ("auto", "ddp")
+"""How several devices may train one network."""
 """Ibis URL schemes whose database is one file."""
 
 
@@ -63,7 +65,7 @@ def check_database_url(url: str) -> None:
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Refuse a key that Lightning's Trainer does not take."""
+    """Refuse a key that Lightning's Trainer does not take, and ways to share that are not ours."""
     if not trainer:
         return
     # Loading Lightning takes seconds, and most recipes leave the trainer alone.
@@ -75,6 +77,11 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"trainer.{key}: Lightning's Trainer takes no such argument{nearest(key, known)}"
             )
+    if trainer.get("strategy", "auto") not in STRATEGIES:
+        raise ValueError(
+            f"trainer.strategy: expected {' or '.join(STRATEGIES)}, got {trainer['strategy']!r}: "
+            "each process holds the whole network; leave it out"
+        )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -90,8 +90,6 @@ def quiet_lightning() -> Iterator[None]:
         warnings.filterwarnings("ignore", r"Checkpoint directory .* exists and is not empty")
         # Lightning 2.6 walks batches with a class that torch 2.13 is about to drop.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        # Several processes look for parameters without a gradient whether there are any or not.
-        warnings.filterwarnings("ignore", r"find_unused_parameters=True was specified")
         try:
             yield
         finally:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from penchant.training.journeys.event_columns import EventColumns, at
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.targets import Places
 
@@ -101,7 +102,7 @@ def cut_windows(
 
 
 def group_windows(
-    windows: Windows, *, num_events: int, rng: np.random.Generator | None
+    windows: Windows, *, num_events: int, rng: np.random.Generator | None, least: int = 1
 ) -> list[Places]:
     """Windows that make a batch each: of like length, about `num_events` slots together.
 
@@ -109,6 +110,7 @@ def group_windows(
         windows: What to batch.
         num_events: Slots of a batch, padding included.
         rng: Where the order comes from; None for the order of lengths.
+        least: Fewest windows of a batch: a smaller one joins the one before.
     """
     length = (windows.stop - windows.start).astype(np.float64)
     if rng is not None:
@@ -116,10 +118,21 @@ def group_windows(
     order = np.argsort(length, kind="stable")
     slots = np.cumsum((windows.stop - windows.start)[order])
     batch = (slots - 1) // num_events
-    groups = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+    groups = _at_least(least, np.split(order, np.flatnonzero(np.diff(batch)) + 1))
     if rng is not None:
         groups = [groups[at] for at in rng.permutation(len(groups))]
     return [group for group in groups if len(group)]
+
+
+def _at_least(least: int, groups: list[Places]) -> list[Places]:
+    """Groups of at least so many windows, where there are as many at all."""
+    joined: list[Places] = []
+    for group in groups:
+        if joined and min(len(group), len(joined[-1])) < least:
+            joined[-1] = np.concatenate([joined[-1], group])
+        else:
+            joined.append(group)
+    return joined
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,49 +150,67 @@ class JourneyBatches:
     purchase_actions: tuple[int, ...] = ()
     """Codes of the actions that are purchases."""
 
-    def epoch(self, *, num_events: int, rng: np.random.Generator) -> tuple[Windows, list[Places]]:
+    def epoch(
+        self, *, num_events: int, rng: np.random.Generator, least: int = 1
+    ) -> tuple[Windows, list[Places]]:
         """Windows of one pass over the events, and which of them make a batch."""
         windows = cut_windows(self.journeys.offsets[:-1], self.stop, self.window, rng)
-        return windows, group_windows(windows, num_events=num_events, rng=rng)
+        return windows, group_windows(windows, num_events=num_events, rng=rng, least=least)
 
-    def batch(self, windows: Windows) -> JourneyBatch:
-        """Cut one batch; W is the most targets that one of its windows has."""
+    def batch(self, windows: Windows, columns: EventColumns | None = None) -> JourneyBatch:
+        """Cut one batch; W is the most targets that one of its windows has.
+
+        Args:
+            windows: What to cut.
+            columns: :attr:`columns` on the device where the batch is wanted; the CPU when None.
+        """
+        columns = self.columns if columns is None else columns
         size = int((windows.stop - windows.start).max())
-        row = windows.stop[:, None] + np.arange(-size, 0)  # (B, W) of the targets
-        is_target = row >= windows.start[:, None]
-        row = np.where(is_target, row, windows.start[:, None])
+        start, stop, begin = columns.places(windows.start, windows.stop, windows.begin)
+        row = stop + torch.arange(-size, 0, device=start.device)  # (B, W) of the targets
+        is_target = row >= start
+        row = torch.where(is_target, row, start)
         before = row - 1
-        is_event = is_target & (before >= windows.begin[:, None])
-        before = np.where(is_event, before, row)
-        columns = self.journeys
-        now = windows.stop - 1
-        age = (columns.time_s[now][:, None] - columns.time_s[before]) * is_event
-        opens = is_target & self.opens_visit[row]
-        hour = self.hour
+        is_event = is_target & (before >= begin)
+        before = torch.where(is_event, before, row)
+        age = (at(columns.time_s, stop - 1) - at(columns.time_s, before)) * is_event
+        opens = is_target & at(columns.opens_visit, row)
         return JourneyBatch(
-            profile=_tensor(self._older(windows)),
-            item=_tensor(columns.item[before] * is_event),
-            action=_tensor(columns.action[before] * is_event),
-            channel=_tensor(columns.channel[before] * is_event),
-            age=torch.from_numpy(age.astype(np.float32)),
-            now_hour=torch.from_numpy(hour[now].astype(np.float32)[:, None]),
-            next_item=_tensor(columns.item[row] * is_target),
-            next_action=_tensor(columns.action[row] * is_target),
-            next_channel=_tensor(columns.channel[row] * opens),
-            next_hour=_tensor(np.where(opens, np.floor(hour[row]), -1)),
-            purchase=torch.from_numpy(
-                np.where(is_event, self.purchase_follows[before], np.nan).astype(np.float32)
-            ),
+            profile=self._older(windows, columns),
+            item=at(columns.item, before) * is_event,
+            action=_code(at(columns.action, before) * is_event),
+            channel=_code(at(columns.channel, before) * is_event),
+            age=age.to(torch.float32),
+            now_hour=at(columns.hour, stop - 1),
+            next_item=at(columns.item, row) * is_target,
+            next_action=_code(at(columns.action, row) * is_target),
+            next_channel=_code(at(columns.channel, row) * opens),
+            next_hour=_code(torch.where(opens, at(columns.hour, row).floor(), -1)),
+            purchase=torch.where(is_event, at(columns.purchase_follows, before), torch.nan),
         )
 
-    def _older(self, windows: Windows) -> npt.NDArray[np.int32]:
+    def _older(self, windows: Windows, columns: EventColumns) -> Tensor:
         """(B, P) items of the events before the window's first, which is one before its target."""
-        first = windows.start - 1
-        some = int(min(self.profile, max(0, (first - windows.begin).max(initial=0))))
-        row = first[:, None] + np.arange(-some, 0)
-        there = row >= windows.begin[:, None]
-        codes: npt.NDArray[np.int32] = self.journeys.item[np.where(there, row, 0)] * there
-        return codes
+        most = (windows.start - 1 - windows.begin).max(initial=0)
+        some = int(min(self.profile, max(0, most)))
+        start, begin = columns.places(windows.start, windows.begin)
+        row = start - 1 + torch.arange(-some, 0, device=start.device)
+        there = row >= begin
+        return at(columns.item, torch.where(there, row, 0)) * there
+
+    @cached_property
+    def columns(self) -> EventColumns:
+        """What batches are gathered from, on the CPU: the journeys' own memory and more."""
+        journeys = self.journeys
+        return EventColumns.of(
+            item=journeys.item,
+            action=journeys.action,
+            channel=journeys.channel,
+            time_s=journeys.time_s,
+            hour=self.hour,
+            opens_visit=self.opens_visit,
+            purchase_follows=self.purchase_follows,
+        )
 
     @cached_property
     def hour(self) -> npt.NDArray[np.float32]:
@@ -243,5 +274,5 @@ def _utc_offsets(time_s: Places, timezone: str) -> Places:
     return np.array(ahead, np.int64)[place]
 
 
-def _tensor(values: npt.NDArray[Any]) -> Tensor:
-    return torch.from_numpy(values.astype(np.int32))
+def _code(values: Tensor) -> Tensor:
+    return values.to(torch.int32)

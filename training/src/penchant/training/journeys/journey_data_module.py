@@ -10,12 +10,14 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.warnings import PossibleUserWarning
 from torch.utils.data import DataLoader, Dataset
 
+from penchant.training.device import device_of, fits_on, share_of
 from penchant.training.journeys.batches import (
     JourneyBatch,
     JourneyBatches,
     Windows,
 )
 from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.event_columns import EventColumns
 from penchant.training.journeys.history_batch import HistoryBatch, history_batch
 from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.targets import Places, Targets
@@ -39,6 +41,7 @@ class JourneyDataModule(pl.LightningDataModule):
         """
         super().__init__()
         self.batches, self.recipe = batches, recipe
+        self._placed: EventColumns | None = None
         self.validation = validation.take(np.argsort(validation.position, kind="stable"))
 
     def train_dataloader(self) -> DataLoader[JourneyBatch]:
@@ -46,16 +49,29 @@ class JourneyDataModule(pl.LightningDataModule):
         fit = self.recipe.fit
         epoch = self.trainer.current_epoch if self.trainer else 0
         rng = np.random.default_rng((fit.seed, epoch))
-        windows, groups = self.batches.epoch(num_events=self._num_events(), rng=rng)
-        return _loader(_TrainingBatches(self.batches, windows, self._share(groups)))
+        rank, size = share_of(self.trainer)
+        # Each process takes every size-th window of a batch: all get as many, of like length.
+        windows, groups = self.batches.epoch(
+            num_events=size * self._num_events(), rng=rng, least=size
+        )
+        if len(windows) < size:
+            raise ValueError(
+                f"trainer.devices: expected at most {len(windows)}, as many as there are journeys "
+                f"to learn from, got {size}; ask for fewer"
+            )
+        own = [group[rank::size] for group in groups]
+        columns = self._columns()
+        return self._loader(_TrainingBatches(self.batches, columns, windows, own), columns)
 
     def val_dataloader(self) -> DataLoader[HistoryBatch]:
         """Histories of like length together, newest events last."""
         codes = int(self.batches.journeys.item.max(initial=FIRST_CODE)) + 1
-        size = max(1, min(RANK_ROWS, RANK_CELLS // codes))
-        chunks = list(self.validation.chunks(size))
-        batches = _HistoryBatches(self.batches, self._share(chunks), self.recipe.split.repeats)
-        return _loader(batches)
+        rows = max(1, min(RANK_ROWS, RANK_CELLS // codes))
+        rank, size = share_of(self.trainer)
+        chunks = [
+            chunk.take(slice(rank, None, size)) for chunk in self.validation.chunks(rows * size)
+        ]
+        return self._loader(_HistoryBatches(self.batches, chunks, self.recipe.split.repeats))
 
     def _num_events(self) -> int:
         """Slots of a step: `batch_size` windows of the mean length."""
@@ -63,24 +79,41 @@ class JourneyDataModule(pl.LightningDataModule):
         mean = np.minimum(total[total > 0], self.batches.window).mean()
         return max(1, int(self.recipe.fit.batch_size * mean))
 
-    def _share(self, whole: list[Any]) -> list[Any]:
-        """This process' share of the batches; all processes get as many."""
-        if not self.trainer or self.trainer.world_size == 1:
-            return whole
-        size = self.trainer.world_size
-        padded = whole + whole[: -len(whole) % size]
-        return padded[self.trainer.global_rank :: size]
+    def _columns(self) -> EventColumns:
+        """The events on the GPU, where they fit there; else where they are."""
+        columns, device = self.batches.columns, device_of(self.trainer)
+        if self._placed is None and fits_on(device, columns.num_bytes):
+            self._placed = columns.on(device)
+        return columns if self._placed is None else self._placed
+
+    def _loader(
+        self, dataset: Dataset[Any], columns: EventColumns | None = None
+    ) -> DataLoader[Any]:
+        # A batch is a few indexing operations: sending it between processes would cost more.
+        warnings.filterwarnings(
+            "ignore", r"The '\w+' does not have many workers", PossibleUserWarning
+        )
+        is_there = columns is not None and columns.item.is_cuda
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            shuffle=False,
+            collate_fn=_as_it_is,
+            pin_memory=device_of(self.trainer).type == "cuda" and not is_there,
+        )
 
 
 class _TrainingBatches(Dataset[JourneyBatch]):
-    def __init__(self, batches: JourneyBatches, windows: Windows, groups: list[Places]) -> None:
-        self.batches, self.windows, self.groups = batches, windows, groups
+    def __init__(
+        self, batches: JourneyBatches, columns: EventColumns, windows: Windows, groups: list[Places]
+    ) -> None:
+        self.batches, self.columns, self.windows, self.groups = batches, columns, windows, groups
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __getitem__(self, number: int) -> JourneyBatch:
-        return self.batches.batch(self.windows.take(self.groups[number]))
+        return self.batches.batch(self.windows.take(self.groups[number]), self.columns)
 
 
 class _HistoryBatches(Dataset[HistoryBatch]):
@@ -92,12 +125,6 @@ class _HistoryBatches(Dataset[HistoryBatch]):
 
     def __getitem__(self, number: int) -> HistoryBatch:
         return history_batch(self.batches, self.chunks[number], repeats=self.repeats)
-
-
-def _loader(dataset: Dataset[Any]) -> DataLoader[Any]:
-    # A batch is a few indexing operations: sending it between processes would cost more.
-    warnings.filterwarnings("ignore", r"The '\w+' does not have many workers", PossibleUserWarning)
-    return DataLoader(dataset, batch_size=None, shuffle=False, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

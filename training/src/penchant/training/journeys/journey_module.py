@@ -26,7 +26,8 @@ from penchant.training.journeys.losses import (
     full_softmax_loss,
     sampled_softmax_loss,
 )
-from penchant.training.journeys.ranking import gains, hits, rank_chunk
+from penchant.training.journeys.ranking import gains, hits, rank_chunk, rank_on_device
+from penchant.training.precision import in_full_precision
 
 FULL_SOFTMAX_ITEMS: Final = 50_000
 """Most items over which the automatic choice is the full softmax."""
@@ -70,8 +71,15 @@ class JourneyModule(pl.LightningModule):
         items = net.sizes.num_item_codes - FIRST_CODE
         auto_full = config.loss == "auto" and items <= FULL_SOFTMAX_ITEMS
         self.is_full = config.loss == "full" or auto_full
+        self._is_shared = False
         self._losses: list[Tensor] = []
         self._ranks: list[npt.NDArray[np.int64]] = []
+
+    def on_fit_start(self) -> None:
+        """Compile the net's training step, where the recipe asks for it and there is a GPU."""
+        self._is_shared = self.trainer.world_size > 1
+        if self.config.compiled and self.device.type == "cuda":
+            self.net.compile(dynamic=True)
 
     def training_step(self, batch: JourneyBatch, _: int) -> Tensor:
         """Mean loss of a batch over its targets."""
@@ -82,7 +90,11 @@ class JourneyModule(pl.LightningModule):
             loss, hidden = self._sampled(batch)
         self._losses.append(loss.detach())
         if self.config.head_weight:
-            loss = loss + self.config.head_weight * head_losses(self.net, hidden, batch)
+            with in_full_precision(hidden.device):
+                heads = head_losses(self.net, hidden.to(loss.dtype), batch)
+            loss = loss + self.config.head_weight * heads
+        if self._is_shared:  # processes wait for each other's gradients of all parameters
+            loss = loss + sum(p.flatten()[0] * 0.0 for p in self.net.parameters())
         return loss
 
     def _full(self, batch: JourneyBatch, table: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,6 +163,19 @@ class JourneyModule(pl.LightningModule):
         seed = np.random.SeedSequence((self.config.seed, self.global_step, self.global_rank))
         torch.manual_seed(int(seed.generate_state(1)[0]))
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as Lightning does, which refuses a fused optimizer in mixed precision."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if gradient_clip_val and gradient_clip_algorithm == "value":
+            torch.nn.utils.clip_grad_value_(parameters, gradient_clip_val)
+        elif gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
+
     @torch.no_grad()
     def on_train_batch_end(self, *_: object) -> None:
         """Move the average a little to the new weights; early steps count for less."""
@@ -163,7 +188,8 @@ class JourneyModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log `train/loss` once an epoch."""
         if self._losses:
-            self.log("train/loss", torch.stack(self._losses).mean(), batch_size=1)
+            loss = torch.stack(self._losses).mean()
+            self.log("train/loss", loss, sync_dist=True, batch_size=1)
         self._losses.clear()
 
     def on_validation_epoch_start(self) -> None:
@@ -172,9 +198,14 @@ class JourneyModule(pl.LightningModule):
         self._served = (self.averaged.folded(),)  # in a tuple, so that no checkpoint holds it
 
     def validation_step(self, batch: HistoryBatch, _: int) -> None:
-        """Rank each target among all items that may be answered."""
-        logits = target_logits(self._served[0], batch).float().cpu().numpy()
-        self._ranks.append(rank_chunk(logits, batch.target.cpu().numpy(), *batch.met))
+        """Rank each target among all items that may be answered, in the precision that serves."""
+        with in_full_precision(self.device):
+            logits = target_logits(self._served[0], batch)
+        if logits.is_cuda:  # ranks are brought back, not scores of all items
+            rank = rank_on_device(logits, batch.target, *batch.met).cpu().numpy()
+        else:
+            rank = rank_chunk(logits.numpy(), batch.target.numpy(), *batch.met)
+        self._ranks.append(rank)
 
     def on_validation_epoch_end(self) -> None:
         """Log `validation/ndcg_10` and `validation/hr_10` over the targets of all devices."""
@@ -194,7 +225,8 @@ class JourneyModule(pl.LightningModule):
             },
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate, fused=True)
+        fused = self.trainer.precision != "16-mixed"  # else it unscales what was clipped before
+        optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS)
         )

@@ -109,7 +109,14 @@ class _BucketLookup(torch.autograd.Function):
         return torch.stack(rows).to(gradient.dtype), None
 
 
+def _is_for_gpu(tensor: Tensor) -> bool:
+    """Whether what is computed runs on a GPU, or is being compiled, which is for one."""
+    return tensor.is_cuda or torch.compiler.is_compiling()
+
+
 def _look_up(table: Tensor, bucket: Tensor) -> Tensor:
+    if _is_for_gpu(table):  # counting would wait for the largest bucket to come back from there
+        return functional.embedding(bucket, table.t()).movedim(-1, 0)
     found: Tensor = _BucketLookup.apply(table, bucket)  # type: ignore[no-untyped-call]
     return found
 
@@ -119,6 +126,8 @@ def drop(values: Tensor, share: float) -> Tensor:
 
     One random byte decides on a value, which on a CPU is some ten times as fast as torch's dropout.
     """
+    if _is_for_gpu(values):
+        return functional.dropout(values, share)
     limit = max(1, min(255, round(share * 256)))
     words = torch.empty(-(-values.numel() // 8), dtype=torch.int64, device=values.device)
     chance = words.random_(-(2**63), None).view(torch.uint8)[: values.numel()]

@@ -102,6 +102,9 @@ class JourneyFitConfig:
     """Weight of each further head (intent, channel, hour, purchase) in the loss."""
     seed: int = 0
     """Seed of initial weights, dropout, order and negatives."""
+    compiled: bool = False
+    """Whether the network is compiled for the GPU that it is fitted on, which takes about a minute;
+    without effect on a CPU. `perf/gpu_check.sh` measures what a step gains."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
@@ -219,7 +222,8 @@ class JourneyRecipe:
     associations: AssociationConfig = field(default_factory=AssociationConfig)
     """Statistics shipped with it."""
     trainer: dict[str, Any] = field(default_factory=dict)
-    """Arguments passed unchanged to Lightning's Trainer."""
+    """Arguments of Lightning's Trainer, as in devices: 2. Left open: one GPU where there is one,
+    and bfloat16 where it has that."""
     budget: JourneyBudget = field(default_factory=JourneyBudget)
     """What the served model has to keep to."""
 

@@ -1,8 +1,9 @@
 """Softmax losses over items, for targets that are there: padding never reaches the output matmul.
 
-On a CPU the (T, N) logits are what a step costs. They are made in pieces that stay in the cache and
-are turned into gradients there and then, in the forward pass: nothing of that size is kept, and
-nothing is computed twice.
+The (T, N) logits are what a step costs. They are made in pieces, which on a CPU stay in the cache,
+and are turned into gradients there and then, in the forward pass: nothing of that size is kept, and
+nothing is computed twice. In mixed precision a GPU takes the factors of products in half the bits;
+products are summed, and softmax is computed, in FP32 all the same.
 
 Letters: T targets, D width, N items, M drawn candidates, C rows of a piece.
 """
@@ -16,8 +17,38 @@ from torch import Tensor
 
 PIECE_CELLS: Final = 1 << 20
 """Logits of a piece: 4 MiB, which two cores keep in their second-level caches."""
+GPU_PIECE_CELLS: Final = 1 << 26
+"""The same on a GPU: 256 MiB, so that a product fills it while its memory has room for the rest."""
 SMALLEST: Final = 1e-38
 """Least probability whose logarithm is taken."""
+
+
+def _piece_rows(like: Tensor, columns: int) -> int:
+    """C: rows of a piece with so many columns, where a tensor lies."""
+    return max(1, (GPU_PIECE_CELLS if like.is_cuda else PIECE_CELLS) // columns)
+
+
+def _factor_type(like: Tensor) -> torch.dtype:
+    """What factors of products are rounded to: the type of mixed precision on a GPU, else FP32."""
+    if like.is_cuda and torch.is_autocast_enabled("cuda"):
+        return torch.get_autocast_dtype("cuda")
+    return like.dtype
+
+
+def _product(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """Product of two matrices of one type, summed in FP32 whatever the type."""
+    if left.dtype == out.dtype:
+        torch.mm(left, right, out=out)
+    else:
+        torch.mm(left, right, out_dtype=out.dtype, out=out)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add the product of two matrices of one type to an FP32 one."""
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(torch.mm(left, right, out_dtype=total.dtype))
 
 
 class _FullSoftmax(torch.autograd.Function):
@@ -27,19 +58,23 @@ class _FullSoftmax(torch.autograd.Function):
     def forward(ctx: Any, query: Tensor, table: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         query_gradient, table_gradient = torch.empty_like(query), torch.zeros_like(table)
         own = query.new_empty(len(query), 1)
-        size = max(1, PIECE_CELLS // len(table))
-        transposed, place = table.t(), target.unsqueeze(1)
+        size = _piece_rows(query, len(table))
+        place = target.unsqueeze(1)
         weighted = query * weight.unsqueeze(1)
+        kind = _factor_type(query)
+        asked, answers, scaled = query.to(kind), table.to(kind), weighted.to(kind)
+        transposed = answers.t()
         logits = query.new_empty(min(size, len(query)), len(table))
         share = torch.empty_like(logits)
         for start in range(0, len(query), size):
             rows = slice(start, start + size)
             some = len(query[rows])
-            torch.mm(query[rows], transposed, out=logits[:some])
+            _product(asked[rows], transposed, logits[:some])
             torch.softmax(logits[:some], 1, out=share[:some])  # (C, N)
             torch.gather(share[:some], 1, place[rows], out=own[rows])
-            torch.mm(share[:some], table, out=query_gradient[rows])
-            table_gradient.addmm_(share[:some].t(), weighted[rows])
+            part = share[:some].to(kind)
+            _product(part, answers, query_gradient[rows])
+            _add_product(table_gradient, part.t(), scaled[rows])
         query_gradient.sub_(table.index_select(0, target)).mul_(weight.unsqueeze(1))
         table_gradient.index_add_(0, target, weighted, alpha=-1.0)
         ctx.save_for_backward(query_gradient, table_gradient)
@@ -67,7 +102,7 @@ class _SampledSoftmax(torch.autograd.Function):
         query_gradient, table_gradient = torch.empty_like(query), torch.zeros_like(table)
         right = query.new_empty(len(query))  # share of the target
         num = len(table)
-        size = max(1, PIECE_CELLS // num)
+        size = _piece_rows(query, num)
         transposed = table.t()
         logits = query.new_empty(min(size, len(query)), num + 1)
         share = torch.empty_like(logits)

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from penchant.training.journeys.catalogue import FIRST_CODE
 from penchant.training.journeys.journeys import Journeys
@@ -125,6 +126,19 @@ def rank_chunk(
     rank: npt.NDArray[np.int64] = np.count_nonzero(scores >= wanted[:, None], axis=1)
     np.minimum(rank, possible, out=rank)
     return rank
+
+
+def rank_on_device(
+    scores: Tensor, target: Tensor, which: Places, code: npt.NDArray[np.int32]
+) -> Tensor:
+    """What `rank_chunk` says, of scores on a GPU; on a CPU NumPy counts several times as fast."""
+    left_out = [torch.from_numpy(each.astype(np.int64)).to(scores.device) for each in (which, code)]
+    wanted = scores.gather(1, target.unsqueeze(1))
+    scores = scores.clone()
+    scores[:, :FIRST_CODE] = -torch.inf
+    scores[left_out[0], left_out[1]] = -torch.inf
+    scores.scatter_(1, target.unsqueeze(1), wanted)
+    return (scores >= wanted).sum(1).clamp(max=scores.shape[1] - FIRST_CODE)
 
 
 def top_codes(scores: Scores, k: int) -> npt.NDArray[np.int64]:

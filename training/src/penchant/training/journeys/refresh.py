@@ -18,6 +18,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from penchant.training.device import trainer_options
 from penchant.training.journeys.catalogue import Catalogue
 from penchant.training.journeys.fit import (
     FittedJourneys,
@@ -82,7 +83,7 @@ def refresh_journeys(
     }
     # On one device: processes that a fit on several has started end with it.
     one = {"devices": 1, "strategy": "auto", "num_nodes": 1}
-    options |= recipe.trainer | one
+    options |= trainer_options(recipe.trainer | one)
     options |= {"max_epochs": recipe.fit.refresh_epochs, "limit_val_batches": 0}
     with quiet_lightning():
         pl.Trainer(**options, callbacks=list(callbacks)).fit(module, data)
