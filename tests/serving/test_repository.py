@@ -25,8 +25,9 @@ import os, resource, signal, sys
 from pathlib import Path
 from penchant.serving.package import ModelPackage
 from penchant.serving.repository import Repository
+from penchant.serving.targets.choose import make_target
 
-package, repository, version, die_at, file_limit = sys.argv[1:]
+package, repository, version, target, die_at, file_limit = sys.argv[1:]
 
 def on_step(step):
     if step == die_at:
@@ -37,7 +38,9 @@ if int(file_limit):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_limit), int(file_limit)))
 try:
-    print(Repository(Path(repository), on_step=on_step).publish(package, version=int(version)))
+    target = make_target(target, engines=Path("none"))
+    repository = Repository(Path(repository), on_step=on_step)
+    print(repository.publish(package, version=int(version), target=target))
 except ValueError as error:
     sys.exit(str(error))
 """
@@ -48,11 +51,12 @@ def start_publisher(
     repository: Repository,
     *,
     version: int,
+    target: str = "cpu",
     die_at: str = "",
     file_limit: int = 0,
 ) -> subprocess.Popen[str]:
     """Publish in a process of its own, which may be killed or run out of room."""
-    arguments = [package.folder, repository.folder, version, die_at, file_limit]
+    arguments = [package.folder, repository.folder, version, target, die_at, file_limit]
     return subprocess.Popen(
         [sys.executable, "-c", PUBLISHER, *map(str, arguments)],
         stdout=subprocess.PIPE,
