@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.tables import shop_recipe, shop_rows
 
@@ -109,6 +110,10 @@ def test_a_second_run_is_a_new_version_and_with_the_same_seed_the_same_model(
     assert (first.version, second.version) == (1, 2)
     assert first.run_id != second.run_id
     assert (second.fitted.predict(second.table, second.parts.test) == scores).all()
+    held_out = first.package.holdout()
+    assert held_out is not None, "later versions are compared on rows that no fit saw"
+    label = first.table.label[first.parts.test]
+    assert np.array_equal(held_out.label, label, equal_nan=True)
 
 
 def test_a_store_out_of_reach_is_said_before_anything_is_fitted(tmp_path: Path) -> None:

@@ -89,6 +89,23 @@ def test_what_is_served_answers_golden_histories_as_pytorch_does(
     assert not golden.inputs["action"][-1].any(), "the last one is a new visitor"
 
 
+@pytest.mark.parametrize("has_integers", [False, True])
+def test_held_out_histories_come_with_the_item_that_was_met_next(
+    has_integers: bool, tmp_path: Path
+) -> None:
+    journeys, catalogue = shop()
+    if has_integers:
+        catalogue = replace(catalogue, item_id=np.arange(NUM_CODES - 2, dtype=np.int64) * 7)
+    package = package_of(tmp_path / "package", journeys, catalogue)
+    rows = package.holdout()
+    assert rows is not None
+    test = targets_of(journeys, np.asarray(journeys.item) > 1)
+    assert len(rows) == len(test)
+    assert rows.label.tolist() == catalogue.item_id[journeys.item[test.rows(journeys)] - 2].tolist()
+    assert np.array_equal(np.unique(rows.visitor), np.arange(len(np.unique(test.visitor))))
+    assert not (rows.inputs["target_action"] != 0).any(), "the model's own action is asked for"
+
+
 def test_a_contract_asks_for_no_more_than_there_is() -> None:
     journeys, catalogue = shop()
     contract = journey_contract(RECIPE, journeys, catalogue)

@@ -87,7 +87,7 @@ def read_golden(path: Path, contract: WireContract) -> GoldenRows:
         ValueError: if the file is damaged, or a tensor is missing or has another type or shape.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive.items())
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(

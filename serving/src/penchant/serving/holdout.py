@@ -84,7 +84,7 @@ def read_holdout(path: Path, contract: WireContract) -> HoldoutRows | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive.items())
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(

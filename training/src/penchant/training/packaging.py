@@ -15,6 +15,7 @@ import onnxruntime
 from penchant.clients.contract import UNKNOWN
 from penchant.serving.decode import write_decode
 from penchant.serving.golden import write_golden
+from penchant.serving.holdout import HOLDOUT, HOLDOUT_ROWS, write_holdout
 from penchant.serving.package import DECODE, ENCODE, GOLDEN, NET, ModelPackage
 from penchant.training.fit import FittedPropensity
 from penchant.training.net_export import export_net
@@ -41,7 +42,7 @@ def write_package(
 
     Args:
         fitted: The model.
-        table: Where golden rows come from.
+        table: Where golden and held-out rows come from.
         test_rows: Row numbers that no part of the fit saw.
         recipe: What the model was fitted by.
         folder: The package's folder; a report that is there already is sealed with it.
@@ -56,8 +57,11 @@ def write_package(
     slots = {column.name: column.max_values for column in contract.multi_valued}
     export_net(fitted.served, folder / NET, multi_slots=slots)
     write_decode(folder / DECODE, contract)
-    rows = golden_rows(test_rows, seed=recipe.split.seed)
+    rows = some_rows(test_rows, GOLDEN_ROWS, seed=recipe.split.seed)
     write_golden(folder / GOLDEN, table.raw_inputs(rows), golden_answers(fitted, table, rows))
+    held_out = some_rows(test_rows, HOLDOUT_ROWS, seed=recipe.split.seed)
+    visitor = table.key[held_out] if table.key is not None and recipe.split.by == "group" else None
+    write_holdout(folder / HOLDOUT, table.raw_inputs(held_out), table.label[held_out], visitor)
     return ModelPackage.seal(
         folder,
         contract=contract,
@@ -68,9 +72,9 @@ def write_package(
     )
 
 
-def golden_rows(test_rows: Rows, *, seed: int) -> Rows:
-    """Up to :data:`GOLDEN_ROWS` of the test rows, drawn at random, in the table's order."""
-    count = min(GOLDEN_ROWS, len(test_rows))
+def some_rows(test_rows: Rows, most: int, *, seed: int) -> Rows:
+    """Up to `most` of the test rows, drawn at random, in the table's order."""
+    count = min(most, len(test_rows))
     return np.sort(np.random.default_rng(seed).choice(test_rows, count, replace=False))
 
 

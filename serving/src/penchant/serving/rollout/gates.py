@@ -43,7 +43,7 @@ class QualityGate:
     """Of a propensity: how much AUC may fall."""
     logloss_rise: float = 0.02
     """Of a propensity: how much log loss may rise, as a share of the champion's."""
-    ece_rise: float = 0.01
+    ece_rise: float = 0.02
     """Of a propensity: how much the calibration error (10 bins of equal mass) may rise."""
     bias_rise: float = 0.1
     """Of a propensity: how much |log(mean score / rate)|, calibration in the large, may rise."""

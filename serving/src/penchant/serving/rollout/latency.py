@@ -26,7 +26,12 @@ Call = Callable[[int], object]
 
 
 def compare_latency(
-    new: Call, champion: Call | None, *, budget_ms: float, gate: LatencyGate
+    new: Call,
+    champion: Call | None,
+    *,
+    budget_ms: float,
+    gate: LatencyGate,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Finding]:
     """Time a version against its budget, and against the champion where there is one.
 
@@ -35,33 +40,34 @@ def compare_latency(
         champion: the version that is served.
         budget_ms: the 99th percentile that the contract states, in milliseconds.
         gate: ratios, and how long to go on.
+        clock: the time in seconds.
     """
     calls = [call for call in (new, champion) if call is not None]
     for call in calls:
         for row in range(_WARM_UP):
             call(row)
     blocks: list[list[tuple[float, float]]] = [[] for _ in calls]
-    deadline = time.monotonic() + gate.most_s
+    deadline = clock() + gate.most_s
     while True:
         number = len(blocks[0])
         # Whoever goes first may find the caches warmer: they take turns in that, too.
         order = range(len(calls)) if number % 2 == 0 else reversed(range(len(calls)))
         for at in order:
-            blocks[at].append(_block(calls[at], number * gate.calls, gate.calls))
+            blocks[at].append(_block(calls[at], number * gate.calls, gate.calls, clock))
         if number + 1 < gate.least_blocks:
             continue
         findings = list(_findings([np.array(each) for each in blocks], budget_ms, gate))
-        if UNDECIDED not in {f.outcome for f in findings} or time.monotonic() > deadline:
+        if UNDECIDED not in {f.outcome for f in findings} or clock() > deadline:
             return findings
 
 
-def _block(call: Call, first: int, calls: int) -> tuple[float, float]:
+def _block(call: Call, first: int, calls: int, clock: Callable[[], float]) -> tuple[float, float]:
     """Median and 99th percentile of some calls, in milliseconds."""
     taken = np.empty(calls)
     for at in range(calls):
-        start = time.perf_counter()
+        start = clock()
         call(first + at)
-        taken[at] = time.perf_counter() - start
+        taken[at] = clock() - start
     p50, p99 = np.percentile(taken * 1e3, [50, 99])
     return float(p50), float(p99)
 

@@ -143,6 +143,7 @@ class _Scores:
             said = weight @ self._scores / total
             happened = weight @ self._labels / total
             bias = np.abs(np.log(np.maximum(said, EPSILON) / happened))
+        bias[happened == 0] = np.nan  # nothing to be off from
         ece = np.abs(weight @ self._gaps).sum(axis=1) / total
         return {"auc": found["auc"], "logloss": found["logloss"], "ece": ece, "bias": bias}
 

@@ -19,6 +19,7 @@ import torch
 from penchant.clients.contract import UNKNOWN
 from penchant.clients.journey_contract import INTENT, NEXT_ITEM, SCORE, JourneyContract
 from penchant.serving.golden import write_golden
+from penchant.serving.holdout import HOLDOUT, HOLDOUT_ROWS, write_holdout
 from penchant.serving.journey_decode import write_journey_decode
 from penchant.serving.package import DECODE, ENCODE, GOLDEN, NET, ModelPackage
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
@@ -36,7 +37,12 @@ from penchant.training.journeys.journey_encoder import (
 from penchant.training.journeys.journey_export import export_journey_net
 from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.journeys import Journeys
-from penchant.training.journeys.raw_histories import Tensors, raw_histories, vary_requests
+from penchant.training.journeys.raw_histories import (
+    Tensors,
+    raw_histories,
+    raw_ids,
+    vary_requests,
+)
 from penchant.training.journeys.served_journey import (
     INTENT_CODE,
     TOP_CODE,
@@ -99,7 +105,7 @@ def write_journey_package(
         served: The model.
         journeys: Where golden histories come from.
         catalogue: What item codes mean.
-        test: Targets that no part of the fit saw.
+        test: Targets that no part of the fit saw; some of them become held-out rows.
         recipe: What the model was fitted by.
         folder: The package's folder; a report that is there already is sealed with it.
         metrics: Test metrics by ``<slice>/<metric>``.
@@ -120,6 +126,13 @@ def write_journey_package(
     inputs = vary_requests(inputs, contract, catalogue)
     answers = journey_answers(served, inputs, catalogue, folder / ENCODE)
     write_golden(folder / GOLDEN, inputs, answers)
+    held_out = some_targets(test, HOLDOUT_ROWS, seed=recipe.fit.seed)
+    write_holdout(
+        folder / HOLDOUT,
+        raw_histories(journeys, catalogue, held_out, contract),
+        raw_ids(np.asarray(journeys.item[held_out.rows(journeys)], np.int32), catalogue),
+        held_out.visitor,
+    )
     return ModelPackage.seal(
         folder,
         contract=contract,
@@ -135,10 +148,15 @@ def golden_targets(test: Targets, *, seed: int) -> Targets:
 
     The last is asked for with nothing before it, as a new visitor is.
     """
-    count = min(GOLDEN_ROWS, len(test))
-    chosen = np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False))
-    some = test.take(chosen)
-    return replace(some, position=np.where(np.arange(count) == count - 1, 0, some.position))
+    some = some_targets(test, GOLDEN_ROWS, seed=seed)
+    last = np.arange(len(some)) == len(some) - 1
+    return replace(some, position=np.where(last, 0, some.position))
+
+
+def some_targets(test: Targets, most: int, *, seed: int) -> Targets:
+    """Up to `most` of the test targets, drawn at random, in their order."""
+    count = min(most, len(test))
+    return test.take(np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False)))
 
 
 def journey_answers(
