@@ -3,55 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.serving.engines.gpus import GPU, Driver
 
 from penchant.serving.engines import device
 from penchant.serving.engines.device import Device, this_device
 
-
-class Driver:
-    """Answers as libcuda.so.1 does, through pointers."""
-
-    def __init__(self, *, count: int = 1, fails: str = "") -> None:
-        self.count, self.fails = count, fails
-        self.contexts = 0
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> int:
-            if name == self.fails:
-                return 999
-            answer = getattr(type(self), f"_{name}", None)
-            if answer is not None:
-                answer(self, *arguments)
-            return 0
-
-        return call
-
-    def _cuDeviceGetCount(self, count: Any) -> None:  # noqa: N802
-        count._obj.value = self.count
-
-    def _cuDeviceGetName(self, name: Any, _size: int, _device: Any) -> None:  # noqa: N802
-        name.value = b"NVIDIA L4"
-
-    def _cuDeviceGetAttribute(self, value: Any, number: int, _device: Any) -> None:  # noqa: N802
-        value._obj.value = {75: 8, 76: 9}[number]
-
-    def _cuDeviceTotalMem_v2(self, total: Any, _device: Any) -> None:  # noqa: N802
-        total._obj.value = 24 << 30
-
-    def _cuMemGetInfo_v2(self, free: Any, total: Any) -> None:  # noqa: N802
-        free._obj.value, total._obj.value = 5 << 30, 24 << 30
-
-    def _cuDevicePrimaryCtxRetain(self, _context: Any, _device: Any) -> None:  # noqa: N802
-        self.contexts += 1
-
-    def _cuDevicePrimaryCtxRelease_v2(self, _device: Any) -> None:  # noqa: N802
-        self.contexts -= 1
-
-    def _cuDriverGetVersion(self, version: Any) -> None:  # noqa: N802
-        version._obj.value = 13_020
+L4 = Device("NVIDIA L4", "8.9", 24 << 30, 5 << 30, "580.95.05")
 
 
 @pytest.fixture
@@ -66,10 +25,9 @@ def module_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_gpu_is_described(module_version: Path) -> None:
-    driver = Driver()
-    expected = Device("NVIDIA L4", "8.9", 24 << 30, 5 << 30, "580.95.05")
-    assert this_device(driver) == expected
-    assert driver.contexts == 0, "its context is given back"
+    driver = Driver(gpu=L4)
+    assert this_device(driver) == L4
+    assert driver.num_contexts == 0, "its context is given back"
 
 
 def test_where_the_kernel_does_not_tell_the_driver_says_its_cuda(module_version: Path) -> None:
@@ -82,7 +40,7 @@ def test_where_the_kernel_does_not_tell_the_driver_says_its_cuda(module_version:
 def test_a_gpu_too_busy_for_a_context_has_no_free_memory(module_version: Path) -> None:
     found = this_device(Driver(fails="cuDevicePrimaryCtxRetain"))
     assert found is not None
-    assert (found.free_bytes, found.memory_bytes) == (0, 24 << 30)
+    assert (found.free_bytes, found.memory_bytes) == (0, GPU.memory_bytes)
 
 
 @pytest.mark.parametrize("driver", [Driver(count=0), Driver(fails="cuInit")])

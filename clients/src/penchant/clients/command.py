@@ -32,6 +32,10 @@ VERBS: Final[dict[str, tuple[str, str]]] = {
         "penchant.training.events.build_examples:build_examples",
         "write what was known of each visitor of an event log at a moment, and what she did then",
     ),
+    "build engine": (
+        "penchant.serving.engines.build_plan:build_plan",
+        "build the TensorRT engines that serve a registered version on this GPU",
+    ),
     "train propensity": (
         "penchant.training.train:train_propensity",
         "train, calibrate, evaluate and register a propensity model",

@@ -35,6 +35,16 @@ class Home:
         return self.folder / "model_repository"
 
     @property
+    def engines(self) -> Path:
+        """TensorRT plans: ``<model>/<version>/<step>/``."""
+        return self.folder / "engines"
+
+    @property
+    def engine_timings(self) -> Path:
+        """TensorRT's timings of kernels, kept from build to build."""
+        return self.folder / "engine_timings"
+
+    @property
     def endpoint(self) -> Path:
         """JSON of the running server: {"grpc": "127.0.0.1:8001", "pid": 1, "models": [...]}."""
         return self.folder / "endpoint.json"

@@ -12,8 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import TensorProto, numpy_helper
 
 from penchant.clients.wire_contract import WireContract
 from penchant.serving.engines.device import Device, this_device
@@ -100,7 +102,7 @@ def read_net(net: Path) -> tuple[onnx.ModelProto, str]:
     """A net and its file's SHA-256.
 
     Raises:
-        ValueError: if there is no such file, or it is no ONNX graph.
+        ValueError: if there is no such file, it is no ONNX graph, or a weight is NaN.
     """
     try:
         content = net.read_bytes()
@@ -112,7 +114,25 @@ def read_net(net: Path) -> tuple[onnx.ModelProto, str]:
             f"net: expected the net.onnx of a package, got {type(error).__name__} ({error}) for "
             f"{net}; name that of a sealed package, or train again"
         ) from error
+    _check_weights(model.graph)
     return model, sha256(content).hexdigest()
+
+
+def _check_weights(graph: onnx.GraphProto) -> None:
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            value = numpy_helper.to_array(tensor)
+            bad = int(np.isnan(value).sum())
+            if bad:
+                raise ValueError(
+                    f"net: expected numbers in weight {tensor.name!r}, got {bad} NaN of "
+                    f"{value.size}; train again"
+                )
+
+
+def can_refit(library: EngineLibrary, device: Device | None) -> bool:
+    """Whether engines that are built here can be refitted: on a GPU, by a release that does it."""
+    return device is not None and library.version not in WRONG_REFITS
 
 
 def _check_machine(machine: _Machine, *, refittable: bool) -> None:

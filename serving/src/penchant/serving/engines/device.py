@@ -36,17 +36,23 @@ class Device:
     """Version of the driver, such as ``580.95.05``."""
 
 
+def load_driver() -> Any:
+    """The driver's library; None where it is not installed."""
+    try:
+        return ctypes.CDLL(DRIVER_LIBRARY)
+    except OSError:
+        return None
+
+
 def this_device(cuda: Any = None) -> Device | None:
     """The first GPU that this process may use; None where there is none, or no driver.
 
     Args:
         cuda: the driver's library; by default the installed one.
     """
+    cuda = cuda or load_driver()
     if cuda is None:
-        try:
-            cuda = ctypes.CDLL(DRIVER_LIBRARY)
-        except OSError:
-            return None
+        return None
     count, device = ctypes.c_int(), ctypes.c_int()
     if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
         return None

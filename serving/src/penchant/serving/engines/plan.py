@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from penchant.serving.durable import exclusive, sync_folder, write_durably
+from penchant.serving.engines.device import Device
+from penchant.serving.engines.library import EngineLibrary
 from penchant.serving.engines.precision import Precision
 from penchant.serving.engines.profiles import BatchProfile
 
@@ -62,8 +64,7 @@ class PlanRecord:
     @property
     def key(self) -> str:
         """What tells it from the package's other plans, as part of a file's name."""
-        target = f"sm{self.compute_capability.replace('.', '')}" if self.has_gpu else "no_gpu"
-        return f"{self.library}-{self.library_version}-{self.precision}-{target}"
+        return _key(self.library, self.library_version, self.precision, self.compute_capability)
 
     @property
     def has_gpu(self) -> bool:
@@ -167,6 +168,17 @@ class Plan:
                 f"{record.build_command}"
             )
         return cls(record, content)
+
+
+def plan_key(library: EngineLibrary, precision: Precision, device: Device | None) -> str:
+    """:attr:`PlanRecord.key` of what a library builds here."""
+    capability = device.compute_capability if device else ""
+    return _key(library.name, library.version, precision, capability)
+
+
+def _key(library: str, version: str, precision: str, compute_capability: str) -> str:
+    target = f"sm{compute_capability.replace('.', '')}" if compute_capability else "no_gpu"
+    return f"{library}-{version}-{precision}-{target}"
 
 
 def _replace(path: Path, content: bytes) -> None:
