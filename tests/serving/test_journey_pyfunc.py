@@ -20,8 +20,9 @@ from tests.journey_packages import (
 from penchant.clients.contract import Contract
 from penchant.clients.home import Home
 from penchant.clients.journey_contract import JourneyContract
-from penchant.serving.journey_pyfunc import CHUNK_ROWS, JourneyModel
+from penchant.serving.journey_pyfunc import JourneyModel
 from penchant.serving.package import ModelPackage
+from penchant.serving.packaged_model import CHUNK_ROWS
 from penchant.serving.publish import publish
 from penchant.serving.pyfunc import PropensityModel
 from penchant.serving.registry import Registry
@@ -146,6 +147,9 @@ def test_a_row_at_fault_is_named_by_its_place_in_the_whole_table(model: JourneyM
     table = pd.DataFrame({"item": items, "action": [["view"]] * 299 + [["view", "view"]]})
 
     with pytest.raises(ValueError, match="in row 299"):
+        model.predict(table)
+    table["action"] = [["view"]] * 299 + [["veiw"]]
+    with pytest.raises(ValueError, match=r"history 299, event 0, action: .* did you mean 'view'"):
         model.predict(table)
 
 

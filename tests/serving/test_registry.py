@@ -19,8 +19,9 @@ from tests.packages import CONTRACT, raw_rows, score
 from penchant.clients.home import Home
 from penchant.serving.golden import write_golden
 from penchant.serving.package import ModelPackage
+from penchant.serving.packaged_model import CHUNK_ROWS
 from penchant.serving.publish import publish
-from penchant.serving.pyfunc import CHUNK_ROWS, PropensityModel
+from penchant.serving.pyfunc import PropensityModel
 from penchant.serving.registry import CHAMPION, Registry
 from penchant.serving.repository import Repository
 from penchant.serving.tracking_uri import masked

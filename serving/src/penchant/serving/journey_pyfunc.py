@@ -7,7 +7,6 @@ in which MLflow, Spark and its scoring server cut a table.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Final
@@ -26,16 +25,12 @@ from penchant.clients.journey_contract import (
 )
 from penchant.clients.journey_tensors import Wish, to_tensors
 from penchant.clients.values import objects
-from penchant.serving.fuse import fuse
 from penchant.serving.golden import Tensors
-from penchant.serving.package import ModelPackage
-from penchant.serving.session import GraphSession
+from penchant.serving.packaged_model import PackagedModel
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK_ROWS: Final = 256
-"""Visitors computed at once; each takes a score for every item of the catalogue."""
 NOW: Final = "now"
 VISITOR_FIELDS: Final = (EXCLUDE, "allow", "target_action", NOW)
 """Columns that may be left out, with one value or one list a visitor."""
@@ -44,21 +39,10 @@ ONE_EACH: Final = (COUNT, PURCHASE, UNKNOWN)
 """Outputs with one number a visitor."""
 
 
-class JourneyModel:
+class JourneyModel(PackagedModel[JourneyContract]):
     """A journey package ready to answer tables."""
 
-    def __init__(self, package: ModelPackage) -> None:
-        """Fuse the package's graphs and load them.
-
-        Raises:
-            ValueError: if it is the package of another kind of model.
-        """
-        if not isinstance(package.contract, JourneyContract):
-            raise ValueError(f"package: expected a journey model, got a {package.contract.kind}")
-        self.package = package
-        self._contract = package.contract
-        threads = len(os.sched_getaffinity(0))
-        self._session = GraphSession(fuse(package, version=0), intra_op_threads=threads)
+    _contract_type = JourneyContract
 
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -81,36 +65,42 @@ class JourneyModel:
             ValueError: if there is no row or no ``item``, the lists of a row differ in length, or a
                 value cannot be what its column is meant to hold.
         """
-        import pandas as pd
+        return self._answers(model_input)
 
-        chunks = []
-        for start in range(0, max(len(model_input), 1), CHUNK_ROWS):
-            rows = model_input.iloc[start : start + CHUNK_ROWS]
-            now = rows[NOW].to_numpy() if NOW in rows else None
-            tensors = to_tensors(_histories(rows, start), self._contract, Wish(now=now))
-            answers = self._session.run(tensors)
-            del answers[VERSION]
-            chunks.append(pd.DataFrame(_columns(answers), index=rows.index))
-        return pd.concat(chunks)
+    def _tensors(self, table: pd.DataFrame) -> Tensors:
+        now = table[NOW].to_numpy() if NOW in table else None
+        return to_tensors(_histories(table), self._contract, Wish(now=now))
+
+    def _columns(self, answers: Tensors) -> dict[str, Any]:
+        counts = answers[COUNT][:, 0].tolist()
+        columns: dict[str, Any] = {}
+        for name, values in answers.items():
+            if name in ONE_EACH:
+                columns[name] = values[:, 0]
+            elif name in (NEXT_ITEM, SCORE):
+                pairs = zip(values.tolist(), counts, strict=True)
+                columns[name] = [row[:count] for row, count in pairs]
+            elif name != VERSION:
+                columns[name] = values.tolist()
+        return columns
 
 
-def _histories(rows: pd.DataFrame, first: int) -> Histories:
-    """Some rows of a table, of which the first has that number."""
+def _histories(rows: pd.DataFrame) -> Histories:
     if ITEM not in rows or rows.empty:
         raise InvalidRows(
             f"rows: expected at least one, with a column {ITEM!r} of lists, one value an event, "
             f"got {len(rows)} with the columns {[*map(str, rows.columns)]}"
         )
-    events = {name: _lists(rows[name], name, first) for name in EVENT_FIELDS if name in rows}
+    events = {name: _lists(rows[name], name) for name in EVENT_FIELDS if name in rows}
     lengths = list(map(len, events[ITEM]))
     for name, lists in events.items():
-        for row, (values, length) in enumerate(zip(lists, lengths, strict=True), first):
+        for row, (values, length) in enumerate(zip(lists, lengths, strict=True)):
             if len(values) != length:
                 raise InvalidRows(
                     f"{name}: expected as many values as {ITEM!r} has, {length}, got {len(values)} "
                     f"in row {row}; every list of a visitor needs one value an event"
                 )
-    wishes = {name: _lists(rows[name], name, first) for name in (EXCLUDE, "allow") if name in rows}
+    wishes = {name: _lists(rows[name], name) for name in (EXCLUDE, "allow") if name in rows}
     targets = rows["target_action"].tolist() if "target_action" in rows else None
     return Histories(
         offsets=[0, *accumulate(lengths)],
@@ -121,24 +111,9 @@ def _histories(rows: pd.DataFrame, first: int) -> Histories:
     )
 
 
-def _lists(column: Iterable[Any], name: str, first: int) -> list[list[Any]]:
+def _lists(column: Iterable[Any], name: str) -> list[list[Any]]:
     """Each value as a list; a missing one is an empty list."""
     return [
         [] if is_missing(value) else listed(value, f"row {row}, {name}")
-        for row, value in enumerate(column, first)
+        for row, value in enumerate(column)
     ]
-
-
-def _columns(answers: Tensors) -> dict[str, Any]:
-    counts = answers[COUNT][:, 0].tolist()
-    columns: dict[str, Any] = {}
-    for name, values in answers.items():
-        if name in ONE_EACH:
-            columns[name] = values[:, 0]
-        elif name in (NEXT_ITEM, SCORE):
-            columns[name] = [
-                row[:count] for row, count in zip(values.tolist(), counts, strict=True)
-            ]
-        else:
-            columns[name] = values.tolist()
-    return columns

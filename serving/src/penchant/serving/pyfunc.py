@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from penchant.clients.contract import BASE, PROPENSITY, REASON, UNKNOWN, Contract
 from penchant.clients.journey_contract import JourneyContract
 from penchant.clients.rows import to_tensors
-from penchant.serving.fuse import fuse
+from penchant.serving.golden import Tensors
 from penchant.serving.journey_pyfunc import JourneyModel
 from penchant.serving.package import ModelPackage
-from penchant.serving.session import GraphSession
+from penchant.serving.packaged_model import PackagedModel
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK_ROWS: Final = 256
-"""Rows computed at once. For reasons the net holds two activations for each row, feature, member
-and unit of its width: some hundred MB for this many rows."""
 
-
-class PropensityModel:
+class PropensityModel(PackagedModel[Contract]):
     """A propensity package ready to score tables."""
 
-    def __init__(self, package: ModelPackage) -> None:
-        """Fuse the package's graphs and load them.
-
-        Raises:
-            ValueError: if it is the package of another kind of model.
-        """
-        if not isinstance(package.contract, Contract):
-            raise ValueError(f"package: expected a propensity model, got a {package.contract.kind}")
-        self.package = package
-        self._contract = package.contract
-        threads = len(os.sched_getaffinity(0))
-        self._session = GraphSession(fuse(package, version=0), intra_op_threads=threads)
+    _contract_type = Contract
 
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -55,22 +39,19 @@ class PropensityModel:
             ValueError: if a feature's column is missing, or a value cannot be what its column is
                 meant to hold.
         """
-        import pandas as pd
+        return self._answers(model_input)
 
-        contract = self._contract
-        chunks = []
-        for start in range(0, max(len(model_input), 1), CHUNK_ROWS):
-            rows = model_input.iloc[start : start + CHUNK_ROWS]
-            tensors = self._session.run(to_tensors(rows, contract))
-            columns = {}
-            for at, goal in enumerate(contract.goals):
-                columns[f"propensity_{goal}"] = tensors[PROPENSITY][:, at]
-                columns[f"base_{goal}"] = tensors[BASE][:, at]
-                for index, feature in enumerate(contract.features):
-                    columns[f"reason_{goal}_{feature}"] = tensors[REASON][:, at, index]
-            columns[UNKNOWN] = tensors[UNKNOWN][:, 0]
-            chunks.append(pd.DataFrame(columns, index=rows.index))
-        return pd.concat(chunks)
+    def _tensors(self, table: pd.DataFrame) -> Tensors:
+        return to_tensors(table, self._contract)
+
+    def _columns(self, answers: Tensors) -> dict[str, Any]:
+        columns = {}
+        for at, goal in enumerate(self._contract.goals):
+            columns[f"propensity_{goal}"] = answers[PROPENSITY][:, at]
+            columns[f"base_{goal}"] = answers[BASE][:, at]
+            for index, feature in enumerate(self._contract.features):
+                columns[f"reason_{goal}_{feature}"] = answers[REASON][:, at, index]
+        return {**columns, UNKNOWN: answers[UNKNOWN][:, 0]}
 
 
 def _load_pyfunc(data_path: str) -> PropensityModel | JourneyModel:
