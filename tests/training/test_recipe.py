@@ -133,6 +133,21 @@ def test_an_unknown_trainer_argument_is_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        ({"callbacks": []}, r"trainer\.callbacks: .*brings its own; leave it out"),
+        ({"max_epochs": 3}, r"trainer\.max_epochs: .*fit\.max_epochs"),
+        ({"enable_checkpointing": False}, r"trainer\.enable_checkpointing: .*best epoch"),
+    ],
+)
+def test_trainer_arguments_that_the_fit_sets_itself_are_refused_with_the_remedy(
+    trainer: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_recipe(trainer=trainer)
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: make_recipe(name="1st"), "name: expected a letter"),

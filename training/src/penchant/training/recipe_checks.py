@@ -8,9 +8,24 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 DATABASE_FILE_SCHEMES: Final = ("duckdb", "sqlite")
+"""Ibis URL schemes whose database is one file."""
 STRATEGIES: Final = ("auto", "ddp")
 """How several devices may train one network."""
-"""Ibis URL schemes whose database is one file."""
+_BEST_EPOCH: Final = "the fit keeps the best epoch, which it finds by validating after each"
+_NOT_TAKEN: Final = {
+    "callbacks": "a recipe cannot hold them, and the fit brings its own; leave it out",
+    "check_val_every_n_epoch": f"{_BEST_EPOCH}; leave it out",
+    "enable_checkpointing": f"{_BEST_EPOCH}; leave it out",
+    "fast_dev_run": "it leaves no model; take fit.max_epochs 1 for a trial",
+    "limit_val_batches": f"{_BEST_EPOCH}; leave it out",
+    "logger": "each epoch is logged in the MLflow run; leave it out",
+    "max_epochs": "its place is fit.max_epochs",
+    "max_steps": "the fit ends with an epoch; take fit.max_epochs",
+    "reload_dataloaders_every_n_epochs": "what batches are made of is for the fit; leave it out",
+    "use_distributed_sampler": "rows are shared among devices already; leave it out",
+    "val_check_interval": f"{_BEST_EPOCH}; leave it out",
+}
+"""Arguments of Lightning's Trainer that the fit sets itself -> why a recipe may not, what to do."""
 
 
 def check_model_name(name: str) -> None:
@@ -65,7 +80,7 @@ def check_database_url(url: str) -> None:
 
 
 def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Refuse a key that Lightning's Trainer does not take, and ways to share that are not ours."""
+    """Refuse a key that Lightning's Trainer or the fit does not take, and other ways to share."""
     if not trainer:
         return
     # Loading Lightning takes seconds, and most recipes leave the trainer alone.
@@ -77,6 +92,8 @@ def check_trainer(trainer: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"trainer.{key}: Lightning's Trainer takes no such argument{nearest(key, known)}"
             )
+        if key in _NOT_TAKEN:
+            raise ValueError(f"trainer.{key}: expected to be left open: {_NOT_TAKEN[key]}")
     if trainer.get("strategy", "auto") not in STRATEGIES:
         raise ValueError(
             f"trainer.strategy: expected {' or '.join(STRATEGIES)}, got {trainer['strategy']!r}: "
