@@ -55,6 +55,22 @@ def test_span_sizes_and_gaps_are_told(tmp_path: Path) -> None:
     assert "(none)" in text
 
 
+def test_a_long_list_says_how_many_more_there_are(tmp_path: Path) -> None:
+    kinds = 25
+    rows = log_rows(
+        kinds + 1,
+        what=[*(f"do {n:02d}" for n in range(kinds)), "do 24"],
+        via=[*(f"by {n:02d}" for n in range(kinds - 5)), *["by 00"] * 6],
+        sku=[str(n) for n in range(kinds + 1)],
+    )
+    profile = profile_of(tmp_path, rows, columns={"channel": "via"})
+    assert [kind.name for kind in profile.actions] == ["do 24", *(f"do {n:02d}" for n in range(19))]
+    assert (profile.more_actions, len(profile.channels), profile.more_channels) == (5, 20, 0)
+    text = shown(profile)
+    assert "and 5 more actions" in text
+    assert "more channels" not in text
+
+
 def test_one_event_alone_is_a_log(tmp_path: Path) -> None:
     text = shown(profile_of(tmp_path, log_rows(1)))
     assert "1 visitor, 1.0 events each" in text

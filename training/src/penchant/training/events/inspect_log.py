@@ -27,9 +27,10 @@ def render_log_profile(profile: LogProfile) -> RenderableType:
     ]
     if counts.num_kept:
         lines += [Text(line) for line in (_span(profile), *_sizes(profile))]
-        lines.append(_kinds("Actions", "action", profile.actions, counts.num_kept))
+        lines.append(_kinds("action", profile.actions, profile.more_actions, counts.num_kept))
         if profile.channels:
-            lines.append(_kinds("Channels", "channel", profile.channels, counts.num_kept))
+            shown, more = profile.channels, profile.more_channels
+            lines.append(_kinds("channel", shown, more, counts.num_kept))
     lines.append(_rules(profile))
     lines += [Text(line, style="yellow") for line in _oddities(profile)]
     lines += [Text(line, style="bold red") for line in profile.problems]
@@ -76,8 +77,11 @@ def _sizes(profile: LogProfile) -> Iterator[str]:
         )
 
 
-def _kinds(title: str, column: str, kinds: tuple[KindProfile, ...], num_events: int) -> Grid:
-    grid = Grid(column, title=title, title_justify="left", box=SIMPLE_HEAD)
+def _kinds(noun: str, kinds: tuple[KindProfile, ...], num_more: int, num_events: int) -> Grid:
+    grid = Grid(noun, title=f"{noun.title()}s", title_justify="left", box=SIMPLE_HEAD)
+    if num_more:
+        grid.caption = f"and {num_more:,} more {noun}s"
+        grid.caption_justify = "left"
     for name in ("events", "share", "visitors", "items"):
         grid.add_column(name, justify="right")
     for kind in kinds:

@@ -110,9 +110,13 @@ class LogProfile:
     sessions: int | None
     """Sessions; None without a clock."""
     actions: tuple[KindProfile, ...]
-    """By action, the most frequent first."""
+    """By action, the most frequent first, at most 20."""
+    more_actions: int
+    """Actions beyond those."""
     channels: tuple[KindProfile, ...]
-    """By channel, the most frequent first; empty where the log knows none."""
+    """By channel, the most frequent first, at most 20; empty where the log knows none."""
+    more_channels: int
+    """Channels beyond those."""
     gap_days: int
     """Days without an event between the first and the last."""
     longest_gap: Gap | None
@@ -162,6 +166,8 @@ def profile_log(recipe: LogRecipe, *, now_s: int | None = None) -> LogProfile:
         .to_pylist()[0]
     )
     with_item = totals.pop("with_item")
+    actions, more_actions = _kinds(events, "action")
+    channels, more_channels = _kinds(events, "channel") if has_channels else ((), 0)
     return LogProfile(
         name=recipe.name,
         places=log.tables.places,
@@ -170,8 +176,10 @@ def profile_log(recipe: LogRecipe, *, now_s: int | None = None) -> LogProfile:
         problems=problems,
         **totals,
         **visitors,
-        actions=_kinds(events, "action"),
-        channels=_kinds(events, "channel") if has_channels else (),
+        actions=actions,
+        more_actions=more_actions,
+        channels=channels,
+        more_channels=more_channels,
         gap_days=gap_days,
         longest_gap=longest,
         clock=_clock(log),
@@ -210,12 +218,15 @@ def _visitors(events: ir.Table, gap_minutes: float | None) -> dict[str, Any]:
     return {**counted, "sessions": None if gap_minutes is None else counted["sessions"]}
 
 
-def _kinds(events: ir.Table, column: str) -> tuple[KindProfile, ...]:
+def _kinds(events: ir.Table, column: str) -> tuple[tuple[KindProfile, ...], int]:
+    """The most frequent ones, and how many there are beyond those."""
     grouped = events.group_by(name=events[column].fill_null("")).aggregate(
         events=events.count(), visitors=events.visitor_id.nunique(), items=events.item_id.nunique()
     )
-    rows = grouped.order_by(ibis.desc("events"), "name").limit(_MOST_KINDS).to_pyarrow()
-    return tuple(KindProfile(**row) for row in rows.to_pylist())
+    counted = grouped.mutate(kinds=grouped.count().over(ibis.window()))
+    rows = counted.order_by(ibis.desc("events"), "name").limit(_MOST_KINDS).to_pyarrow().to_pylist()
+    totals = [row.pop("kinds") for row in rows]
+    return tuple(KindProfile(**row) for row in rows), max(totals, default=0) - len(rows)
 
 
 def _gaps(events: ir.Table, log: StagedLog) -> tuple[int, Gap | None]:
