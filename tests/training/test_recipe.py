@@ -144,7 +144,7 @@ def test_trainer_arguments_that_the_fit_sets_itself_are_refused_with_the_remedy(
     trainer: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        make_recipe(trainer=trainer)
+        Recipe(name="shop", table=SOURCE, columns=COLUMNS, goals=(GOAL,), trainer=trainer)
 
 
 @pytest.mark.parametrize(
