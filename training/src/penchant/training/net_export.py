@@ -82,6 +82,19 @@ def export_net(
     onnx.save(model, path)
 
 
+def trace_net(
+    served: ServedPropensity, *, multi_slots: Mapping[str, int] | None = None
+) -> torch.export.ExportedProgram:
+    """The same net as PyTorch itself keeps it, to be run without the code it is written in."""
+    inputs = _example(served, multi_slots or {})
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(
+        _Positional(served).eval(),
+        tuple(inputs.values()),
+        dynamic_shapes=(tuple({0: batch} for _ in inputs),),
+    )
+
+
 @contextmanager
 def quiet_exporter() -> Iterator[None]:
     """Keep back the exporter's deprecations of its own parts, progress and missing extras."""

@@ -78,6 +78,19 @@ def export_journey_net(served: ServedJourney, path: Path, contract: JourneyContr
     onnx.save(model, path)
 
 
+def trace_journey_net(
+    served: ServedJourney, contract: JourneyContract
+) -> torch.export.ExportedProgram:
+    """The same net as PyTorch itself keeps it, to be run without the code it is written in."""
+    inputs = _example(contract)
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(
+        _Positional(served, tuple(inputs)).eval(),
+        tuple(inputs.values()),
+        dynamic_shapes=(tuple({0: batch} for _ in inputs),),
+    )
+
+
 def _example(contract: JourneyContract) -> dict[str, Tensor]:
     def codes(width: int) -> Tensor:
         return torch.ones((EXAMPLE_ROWS, width), dtype=torch.int32)

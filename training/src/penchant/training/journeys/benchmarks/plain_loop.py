@@ -89,8 +89,9 @@ class PlainNet(nn.Module):
 class PlainLoop:
     """The plain loop; a round is one pass over the sequences."""
 
-    def __init__(self, journeys: Journeys, catalogue: Catalogue) -> None:
-        self.net = PlainNet(catalogue.num_codes)
+    def __init__(self, journeys: Journeys, catalogue: Catalogue, *, device: str = "cpu") -> None:
+        self.device = device
+        self.net = PlainNet(catalogue.num_codes).to(device)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=RECIPE.fit.learning_rate)
         self.loss = nn.CrossEntropyLoss(ignore_index=0)
         self.data = DataLoader(
@@ -101,8 +102,8 @@ class PlainLoop:
         """Train on every sequence once."""
         self.net.train()
         for item, target in self.data:
-            logits = self.net(item)
-            loss = self.loss(logits.flatten(0, 1), target.flatten())
+            logits = self.net(item.to(self.device))
+            loss = self.loss(logits.flatten(0, 1), target.flatten().to(self.device))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
