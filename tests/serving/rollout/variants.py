@@ -107,7 +107,7 @@ def slow(graph: onnx.GraphProto) -> None:
     for name, shape in (("wide", (2, SLOW_WIDTH)), ("square", (SLOW_WIDTH, SLOW_WIDTH))):
         value = random.normal(0, 1e-3, shape).astype(np.float32)
         graph.initializer.append(numpy_helper.from_array(value, name))
-    graph.initializer.append(numpy_helper.from_array(np.float32(0), "nothing"))
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "nothing"))
     graph.initializer.append(numpy_helper.from_array(np.array([1]), "axis_slow"))
     nodes = [
         helper.make_node("MatMul", ["position", "wide"], ["slow_0"]),

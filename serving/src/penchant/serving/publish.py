@@ -10,12 +10,14 @@ from penchant.serving.registry import CHAMPION
 from penchant.serving.rollout.gates import DEFAULT_GATES, Gates
 from penchant.serving.rollout.roles import check_name
 from penchant.serving.rollout.rollout import Rollout, is_done
+from penchant.serving.targets.rendering import TargetName
 
 
 def publish(
     model: str = "propensity",
     *,
     version: int | None = None,
+    target: TargetName | None = None,
     gates: Gates = DEFAULT_GATES,
     home: Path = Path(".penchant"),
     tracking_uri: str | None = None,
@@ -30,6 +32,7 @@ def publish(
     Args:
         model: registered model.
         version: version in the registry; by default the newest.
+        target: what is to run it; by default what runs the model now, else cpu.
         gates: what the version has to pass; a YAML file, or one option a setting.
         home: the folder that penchant works in.
         tracking_uri: MLflow store; by default that of MLFLOW_TRACKING_URI, else the one in home.
@@ -43,7 +46,9 @@ def publish(
     """
     check_name(model)
     with Console(stderr=True).status(f"publishing {model}"):
-        rollout = Rollout.open(home, tracking_uri=tracking_uri, repository=repository, gates=gates)
+        rollout = Rollout.open(
+            home, tracking_uri=tracking_uri, repository=repository, gates=gates, target=target
+        )
         registered = rollout.model(model)
         chosen = max(registered.versions, default=0) if version is None else version
         step = rollout.follow(registered, CHAMPION, chosen)

@@ -34,6 +34,7 @@ class WatchedServer:
         self.models = [model for model in stamps if plan.rejected.get(model) != stamps[model]]
         self._processes = {model: self._num_processes(model) for model in self.models}
         self._unproven = set(self.models)
+        self._gone: set[str] = set()
         self._parts = LoadedParts(self._repository, self.models)
         self.process = TritonProcess(
             plan.server,
@@ -112,6 +113,7 @@ class WatchedServer:
                 trouble = self._reload(model)
                 if trouble:
                     return trouble
+        self._drop_withdrawn()
         if not canaries:
             return None
         trouble = self._health.trouble(self.models, self._processes)
@@ -161,6 +163,8 @@ class WatchedServer:
         """Have a newly published version served; what it takes a restart to mend, if anything."""
         while True:
             self._stamps[model] = self._repository.stamp(model)
+            if self._stamps[model] is None:
+                return None  # Withdrawn meanwhile.
             try:
                 is_loaded, problem = self._load(model)
             except UnreachableError:
@@ -249,6 +253,20 @@ class WatchedServer:
     def _leave_out(self, model: str, why: str) -> None:
         """Serve the other models without one that has never answered."""
         self._plan.rejected[model] = self._stamps[model]
+        self._drop(model, why)
+
+    def _drop_withdrawn(self) -> None:
+        """Drop the models that have no config, nor had one at the last look: an editor may come
+        between two."""
+        gone = {model for model in self.models if self._repository.stamp(model) is None}
+        for model in sorted(gone & self._gone):
+            self._stamps.pop(model, None)
+            self._plan.proven.pop(model, None)
+            self._drop(model, f"{model} is withdrawn")
+        self._gone = gone
+
+    def _drop(self, model: str, why: str) -> None:
+        """Serve the others; requests on their way are answered still."""
         self.models = [other for other in self.models if other != model]
         self._unproven.discard(model)
         self._plan.say(why)

@@ -30,6 +30,8 @@ class Step:
     """The version that it is about."""
     served: int | None
     """The version that is served now; None where none is."""
+    target: str = "cpu"
+    """What is to run it."""
     reason: str = ""
     """Why, where it is not as wanted."""
 

@@ -20,6 +20,7 @@ from penchant.serving.rollout.plan import Step
 from penchant.serving.rollout.record import KEY, ROLE, remembered
 from penchant.serving.rollout.roles import ROLES, served_name
 from penchant.serving.rollout.wire_change import wire_changes
+from penchant.serving.targets.rendering import TargetName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,26 @@ class PlannedModel:
 
 
 def plan_model(
-    model: RegisteredModel, repository: Repository, packages: Packages, gates: Gates
+    model: RegisteredModel,
+    repository: Repository,
+    packages: Packages,
+    gates: Gates,
+    *,
+    target: TargetName | None,
 ) -> PlannedModel:
     """Compare what is wanted with what is served.
+
+    Args:
+        model: as the registry has it.
+        repository: what is served.
+        packages: where versions are looked into.
+        gates: what was remembered under these counts.
+        target: what is to run the model; None for what runs it now.
 
     Raises:
         StoreError: never; a store that fails is a reason to wait.
     """
-    planner = _Planner(model, repository, packages, gates)
+    planner = _Planner(model, repository, packages, gates, target)
     steps = [step for role in ROLES if (step := planner.step(role)) is not None]
     forgotten = [
         number
@@ -54,12 +67,18 @@ def plan_model(
 
 class _Planner:
     def __init__(
-        self, model: RegisteredModel, repository: Repository, packages: Packages, gates: Gates
+        self,
+        model: RegisteredModel,
+        repository: Repository,
+        packages: Packages,
+        gates: Gates,
+        target: TargetName | None,
     ) -> None:
         self._model = model
         self._repository = repository
         self._packages = packages
         self._gates = gates
+        self._target = target
         self.found: list[tuple[Step, Verdict]] = []
 
     def step(self, role: str) -> Step | None:
@@ -72,7 +91,12 @@ class _Planner:
         if wanted is None and served.version is None:
             return None
         step = Step(
-            model=self._model.name, role=role, action="keep", version=wanted, served=served.version
+            model=self._model.name,
+            role=role,
+            action="keep",
+            version=wanted,
+            served=served.version,
+            target=self._target or self._target_of(served),
         )
         problem = self._problem(step, served)
         if problem:
@@ -82,9 +106,18 @@ class _Planner:
         if role == CHALLENGER and CHAMPION not in self._model.aliases:
             reason = "no version is champion, beside which it would be served"
             return step.because("withdraw" if served.version else "wait", reason)
-        if served.version == wanted:
+        runs_on = served.model.target if served.model else step.target
+        if served.version == wanted and runs_on == step.target:
             return step
+        if runs_on != step.target:
+            step = step.because("keep", f"on {step.target} instead of {runs_on}")
         return remembered(self._model, step, self._gates) or self._publication(step)
+
+    def _target_of(self, served: Served) -> str:
+        """What runs the model now, else what runs its champion."""
+        champion = look(self._repository, self._model.name)
+        found = served.model or champion.model
+        return found.target if found else "cpu"
 
     def _refused(self, role: str, version: int | None, reason: str) -> Step:
         step = Step(model=self._model.name, role=role, action="keep", version=version, served=None)
@@ -147,7 +180,7 @@ class _Planner:
                 "the alias champion away first"
             )
             return self._unfit(step, "signature", reason)
-        return step.because("publish", "")
+        return step.because("publish", step.reason)
 
     def _unfit(self, step: Step, gate: str, reason: str) -> Step:
         finding = Finding(gate=gate, metric="", outcome=BLOCK, reason=reason)

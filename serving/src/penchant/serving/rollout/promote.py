@@ -12,6 +12,7 @@ from penchant.serving.rollout import record
 from penchant.serving.rollout.gates import DEFAULT_GATES, Gates
 from penchant.serving.rollout.roles import check_name
 from penchant.serving.rollout.rollout import Rollout, default_version, is_done
+from penchant.serving.targets.rendering import TargetName
 
 
 def promote(
@@ -21,6 +22,7 @@ def promote(
     to: Literal["champion", "challenger"] = CHAMPION,
     accept_undecided: bool = False,
     alias_only: bool = False,
+    target: TargetName | None = None,
     gates: Gates = DEFAULT_GATES,
     home: Path = Path(".penchant"),
     tracking_uri: str | None = None,
@@ -36,6 +38,7 @@ def promote(
         accept_undecided: serve it also where the evidence does not tell it from a worse one; who
             accepted it is written on the version.
         alias_only: only move the alias; a `penchant reconcile --watch` elsewhere does the rest.
+        target: what is to run it; by default what runs the model now, else cpu.
         gates: what the version has to pass; a YAML file, or one option a setting.
         home: the folder that penchant works in.
         tracking_uri: MLflow store; by default that of MLFLOW_TRACKING_URI, else the one in home.
@@ -49,7 +52,9 @@ def promote(
     """
     check_name(model)
     with Console(stderr=True).status(f"promoting {model}"):
-        rollout = Rollout.open(home, tracking_uri=tracking_uri, repository=repository, gates=gates)
+        rollout = Rollout.open(
+            home, tracking_uri=tracking_uri, repository=repository, gates=gates, target=target
+        )
         registered = rollout.model(model)
         chosen = default_version(registered) if version is None else version
         if accept_undecided and chosen in registered.versions:

@@ -13,6 +13,7 @@ from penchant.serving.rollout.gates import DEFAULT_GATES, Gates
 from penchant.serving.rollout.roles import check_name
 from penchant.serving.rollout.rollout import Rollout
 from penchant.serving.rollout.watch import Watch
+from penchant.serving.targets.rendering import TargetName
 
 
 def reconcile(
@@ -21,6 +22,7 @@ def reconcile(
     watch: bool = False,
     dry_run: bool = False,
     interval_s: float = 10.0,
+    target: TargetName | None = None,
     gates: Gates = DEFAULT_GATES,
     home: Path = Path(".penchant"),
     tracking_uri: str | None = None,
@@ -37,6 +39,7 @@ def reconcile(
             nothing.
         dry_run: only say what there is to do.
         interval_s: with watch, seconds between two looks.
+        target: what is to run them; by default what runs each of them now, else cpu.
         gates: what a version has to pass; a YAML file, or one option a setting.
         home: the folder that penchant works in.
         tracking_uri: MLflow store; by default that of MLFLOW_TRACKING_URI, else the one in home.
@@ -58,7 +61,9 @@ def reconcile(
     models = [] if model is None else [model]
 
     def open_rollout() -> Rollout:
-        return Rollout.open(home, tracking_uri=tracking_uri, repository=repository, gates=gates)
+        return Rollout.open(
+            home, tracking_uri=tracking_uri, repository=repository, gates=gates, target=target
+        )
 
     if watch:
         signal.signal(signal.SIGTERM, _end)

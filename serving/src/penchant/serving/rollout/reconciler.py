@@ -25,10 +25,12 @@ from penchant.serving.rollout.gates import BLOCK, PASS, Finding, Gates, Verdict
 from penchant.serving.rollout.live_server import LiveServer
 from penchant.serving.rollout.packages import Packages
 from penchant.serving.rollout.plan import Plan, Step
-from penchant.serving.rollout.planner import plan_model
+from penchant.serving.rollout.planner import PlannedModel, plan_model
 from penchant.serving.rollout.quality import not_compared
 from penchant.serving.rollout.roles import as_served, served_name
 from penchant.serving.rollout.trial import run_trial
+from penchant.serving.targets.choose import make_target
+from penchant.serving.targets.rendering import TargetName
 
 LOCK_TIMEOUT_S: Final = 120.0
 """Longest wait for another reconciler: it may be trying a version."""
@@ -46,6 +48,7 @@ class Reconciler:
         home: Home,
         gates: Gates,
         *,
+        target: TargetName | None = None,
         on_step: Callable[[str], None] = lambda step: None,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
     ) -> None:
@@ -56,6 +59,7 @@ class Reconciler:
             repository: folder that Triton loads models from.
             home: where a server may run from.
             gates: what a version has to pass.
+            target: what is to run the models; by default what runs each of them now, else cpu.
             on_step: called with the name of each step before it is done.
             lock_timeout_s: how long to wait for another reconciler.
         """
@@ -63,6 +67,7 @@ class Reconciler:
         self._repository = Repository(repository, on_step=on_step)
         self._home = home
         self._gates = gates
+        self._target = target
         self._on_step = on_step
         self._lock_timeout_s = lock_timeout_s
 
@@ -78,7 +83,7 @@ class Reconciler:
             steps = [
                 step
                 for model in self._desired.models(models)
-                for step in plan_model(model, self._repository, packages, self._gates).steps
+                for step in self._planned(model, packages).steps
             ]
         return Plan(steps=steps)
 
@@ -106,10 +111,13 @@ class Reconciler:
         with exclusive(staging / "reconcile.lock", timeout_s=self._lock_timeout_s):
             yield
 
+    def _planned(self, model: RegisteredModel, packages: Packages) -> PlannedModel:
+        return plan_model(model, self._repository, packages, self._gates, target=self._target)
+
     def _reconcile_model(self, model: RegisteredModel) -> list[Step]:
         with tempfile.TemporaryDirectory() as folder:
             packages = Packages(self._desired, Path(folder))
-            planned = plan_model(model, self._repository, packages, self._gates)
+            planned = self._planned(model, packages)
             for step, verdict in planned.found:
                 self._write_verdict(model, step, verdict)
             done = [self._take(model, step, packages) for step in planned.steps]
@@ -142,6 +150,13 @@ class Reconciler:
         assert step.version is not None
         if step.role == CHALLENGER and look(self._repository, step.model).version is None:
             return step.because("wait", "no champion is served, beside which it would be")
+        package = packages.get(step.model, step.version)
+        target = make_target(step.target, engines=self._home.engines)
+        try:
+            if target.name != "cpu":  # what the preflight tries anyway
+                target.prepare(as_served(package, step.role), step.version)
+        except ValueError as error:
+            return step.because("wait", str(error))
         self._on_step("try")
         verdict = self._try(model, step, packages)
         self._on_step("write the verdict")
@@ -150,10 +165,9 @@ class Reconciler:
             return step.because("refuse", verdict.reason)
         if verdict.outcome != PASS and not self._is_accepted(model, step):
             return step.because("hold", verdict.reason)
-        package = packages.get(step.model, step.version)
-        name = served_name(step.model, step.role)
+        name, served = served_name(step.model, step.role), as_served(package, step.role)
         try:
-            self._repository.publish(as_served(package, step.role), version=step.version)
+            self._repository.publish(served, version=step.version, target=target)
         except ValueError as error:
             return step.because("wait", str(error))
         return self._verify(model, step, name)
@@ -171,7 +185,7 @@ class Reconciler:
         except ValueError as error:
             return Verdict(findings=[*findings, _blocked("preflight", str(error))])
         findings.append(_passed("preflight", "every golden row is answered as PyTorch did"))
-        if record.goes_back(model, step):
+        if record.goes_back(model, step) or step.served == step.version:
             return Verdict(findings=findings)
         served, champion = look(self._repository, step.model).version, None
         if served is not None:

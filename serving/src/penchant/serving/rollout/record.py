@@ -59,7 +59,7 @@ def key_of(model: RegisteredModel, step: Step, gates: Gates) -> str:
     """Digest of everything that a step's outcome depends on."""
     assert step.version is not None
     accepted = model.tag(step.version, ACCEPTED)
-    parts = [step.role, step.version, step.served, gates.digest(), accepted]
+    parts = [step.role, step.version, step.served, step.target, gates.digest(), accepted]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -93,6 +93,7 @@ def write_verdict(
             "version": step.version,
             "role": step.role,
             "instead_of": step.served,
+            "target": step.target,
             "at": at,
             "outcome": verdict.outcome,
             "findings": [finding.as_dict() for finding in verdict.findings],
@@ -111,7 +112,11 @@ def write_verdict(
         EVIDENCE: path,
         KEY: key_of(model, step, gates),
     }
-    if step.role == CHAMPION and step.served is not None and not goes_back(model, step):
+    if (
+        step.role == CHAMPION
+        and step.served not in (None, step.version)
+        and not goes_back(model, step)
+    ):
         tags[SERVED_BEFORE] = str(step.served)
     write(desired, model, step.version, tags)
 

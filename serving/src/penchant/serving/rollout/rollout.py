@@ -15,6 +15,7 @@ from penchant.serving.rollout.gates import DEFAULT_GATES, Gates
 from penchant.serving.rollout.plan import NOT_DONE, Plan, Step
 from penchant.serving.rollout.reconciler import Reconciler
 from penchant.serving.rollout.roles import ROLES
+from penchant.serving.targets.rendering import TargetName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Rollout:
         tracking_uri: str | None = None,
         repository: Path | None = None,
         gates: Gates = DEFAULT_GATES,
+        target: TargetName | None = None,
     ) -> Rollout:
         """Connect to the registry.
 
@@ -44,7 +46,7 @@ class Rollout:
         """
         desired = DesiredState(Registry(Home(home), tracking_uri).connect())
         folder = repository or Home(home).model_repository
-        reconciler = Reconciler(desired, folder, Home(home), gates)
+        reconciler = Reconciler(desired, folder, Home(home), gates, target=target)
         return cls(desired=desired, repository=Repository(folder), reconciler=reconciler)
 
     def model(self, name: str) -> RegisteredModel:
