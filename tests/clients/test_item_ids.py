@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.journey_packages import NUMBERS, TEXT, TinyJourney
 
 from penchant.clients import Histories, History, InvalidRows
-from penchant.clients.histories import gather
+from penchant.clients.gather import gather
 from penchant.clients.item_ids import item_ids, read_ids
 from penchant.clients.journey_tensors import Wish, to_tensors
 from penchant.clients.values import objects

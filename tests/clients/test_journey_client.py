@@ -25,7 +25,7 @@ from penchant.clients import (
     PropensityClient,
     Recommendations,
 )
-from penchant.clients.histories import gather
+from penchant.clients.gather import gather
 from penchant.clients.journey_tensors import Wish, to_tensors
 from penchant.clients.transport import Call, GrpcTransport
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.journey_packages import NUMBERS, TEXT
 
 from penchant.clients import Event, Histories, History, InvalidRows
-from penchant.clients.histories import gather
+from penchant.clients.gather import gather
 from penchant.clients.journey_contract import JourneyContract
 from penchant.clients.journey_tensors import Wish, to_tensors
 

@@ -111,7 +111,8 @@ def plain_numbers(
             number = other(value)
         if number is None:
             raise InvalidRows(
-                f"{place(at)}: expected {expected}, got {shown(value)} ({type(value).__name__})"
+                f"{place(at)}: expected {expected}, got {shown(value)} ({type(value).__name__}); "
+                "convert it"
             )
         result[at] = number
     return result

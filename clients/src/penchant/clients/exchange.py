@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from numbers import Real
 from typing import Any, Final
 
 import grpc
@@ -54,7 +55,8 @@ class Deadline:
         Raises:
             ValueError: if the time is not a positive number.
         """
-        if not 0 < total_s < float("inf"):
+        is_number = isinstance(total_s, Real) and not isinstance(total_s, bool)
+        if not is_number or not 0 < total_s < float("inf"):
             raise ValueError(f"deadline_s: expected a positive number of seconds, got {total_s!r}")
         return cls(time.monotonic() + total_s, total_s)
 

@@ -5,8 +5,8 @@ Letters: B visitors, E events of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -16,8 +16,7 @@ import numpy.typing as npt
 from penchant.clients.clock import utc_seconds
 from penchant.clients.columns import exact_values
 from penchant.clients.errors import InvalidRows
-from penchant.clients.spelling import nearest_word
-from penchant.clients.values import objects, shown
+from penchant.clients.values import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +103,14 @@ class Histories:
                     "needs one value an event"
                 )
         for name in ("exclude", "allow", "target_action"):
-            values = getattr(self, name)
-            if values is not None and len(values) != len(self):
+            if getattr(self, name) is None:
+                continue
+            values = as_list(getattr(self, name), name)
+            if len(values) != len(self):
                 raise InvalidRows(f"{name}: has {len(values)} values for {len(self)} visitors")
-        for name in ("exclude", "allow"):
-            values = getattr(self, name)
-            if values is not None:
-                lists = [listed(each, f"history {at}, {name}") for at, each in enumerate(values)]
-                put(self, name, lists)
+            if name != "target_action":
+                values = [listed(each, f"history {at}, {name}") for at, each in enumerate(values)]
+            put(self, name, values)
 
     def __len__(self) -> int:
         """Number of visitors B."""
@@ -129,117 +128,12 @@ class Histories:
 
 
 EVENT_FIELDS: Final = tuple(each.name for each in fields(Event))
-_HISTORY_FIELDS: Final = tuple(each.name for each in fields(History))
 
 Events: TypeAlias = Iterable[Event | Mapping[str, Any]]
-AnyHistories: TypeAlias = Histories | Iterable[History | Mapping[str, Any] | Events]
-"""Columns; or one history a visitor: a :class:`History`, a dict of the same keys, or its events."""
-
-
-def read_once(histories: AnyHistories) -> Histories | list[History]:
-    """The histories, such that they can be counted and read again.
-
-    What can be read only once, as generators of visitors or of events, is read here, in the thread
-    of whoever calls: what it generates may depend on that.
-
-    Raises:
-        InvalidRows: something that is no history.
-    """
-    if isinstance(histories, Histories):
-        return histories
-    is_one = isinstance(histories, str | bytes | Mapping | History | Event)
-    if is_one or not isinstance(histories, Iterable) or hasattr(histories, "columns"):
-        raise InvalidRows(
-            "histories: expected a list of them, one a visitor, or Histories(...), got "
-            f"{type(histories).__name__}; pass one as [history], columns as Histories(item=...)"
-        )
-    return [_history(row, each) for row, each in enumerate(histories)]
-
-
-def gather(histories: AnyHistories) -> Histories:
-    """The histories as columns.
-
-    Raises:
-        InvalidRows: no history, or something that is none.
-    """
-    read = read_once(histories)
-    columns = read if isinstance(read, Histories) else _from_objects(read)
-    if len(columns) == 0:
-        raise InvalidRows("histories: expected at least one, got none")
-    return columns
-
-
-def _from_objects(histories: Sequence[History]) -> Histories:
-    lengths: list[int] = [0]
-    events: list[Mapping[str, Any]] = []
-    for row, history in enumerate(histories):
-        before = len(events)
-        events.extend(_by_name(row, at, event) for at, event in enumerate(history.events))
-        lengths.append(len(events) - before)
-    wishes = {
-        name: [
-            listed(getattr(history, name), f"history {row}, {name}")
-            for row, history in enumerate(histories)
-        ]
-        for name in ("exclude", "allow")
-    }
-    return Histories(
-        offsets=np.cumsum(lengths),
-        **{name: objects([event.get(name) for event in events]) for name in EVENT_FIELDS},
-        exclude=wishes["exclude"] if any(wishes["exclude"]) else None,
-        allow=wishes["allow"] if any(wishes["allow"]) else None,
-        target_action=[history.target_action for history in histories],
-    )
-
-
-def _history(row: int, raw: Any) -> History:
-    """A visitor's history, whose events can be counted and read again."""
-    if isinstance(raw, Mapping):
-        if raw.keys() & set(EVENT_FIELDS):
-            raise InvalidRows(
-                f"history {row}: expected a visitor's events, got one event with the keys "
-                f"{sorted(map(str, raw))}; a visitor is a list of events: [[event, ...], ...]"
-            )
-        _check_keys(raw, _HISTORY_FIELDS, f"history {row}")
-        raw = History(**raw)
-    elif isinstance(raw, Iterable) and not isinstance(raw, str | bytes | Event):
-        raw = History(raw)
-    if not isinstance(raw, History):
-        raise InvalidRows(
-            f"history {row}: expected a visitor's events, as a list, a dict with 'events' or "
-            f"History(...), got {shown(raw)} ({type(raw).__name__})"
-        )
-    if not isinstance(raw.events, Iterable):
-        raise InvalidRows(
-            f"history {row}, events: expected a list of events, got {shown(raw.events)}; an empty "
-            "history is []"
-        )
-    return raw if isinstance(raw.events, Sized) else replace(raw, events=list(raw.events))
-
-
-def _by_name(row: int, at: int, event: Any) -> Mapping[str, Any]:
-    """An event's values by the names of its fields."""
-    if isinstance(event, Event):
-        return vars(event)
-    if not isinstance(event, dict | Mapping):  # dict first, which is quick to tell
-        raise InvalidRows(
-            f"history {row}, event {at}: expected a dict or Event(...), got {shown(event)} "
-            f"({type(event).__name__})"
-        )
-    if not event.keys() <= _EVENT_KEYS:
-        _check_keys(event, EVENT_FIELDS, f"history {row}, event {at}")
-    return event
-
-
-_EVENT_KEYS: Final = frozenset(EVENT_FIELDS)
-
-
-def _check_keys(raw: Mapping[Any, Any], known: Sequence[str], place: str) -> None:
-    for key in raw:
-        if key not in known:
-            near = nearest_word(str(key), known)
-            hint = f"did you mean {near!r}?" if near else f"it may have {', '.join(known)}"
-            raise InvalidRows(f"{place}: has a key {key!r} that means nothing; {hint}")
+AnyHistory: TypeAlias = History | Mapping[str, Any] | Events
+"""Of one visitor: a :class:`History`, a dict of the same keys, or her events."""
+AnyHistories: TypeAlias = Histories | Iterable[AnyHistory]
+"""Columns; or one history a visitor."""
 
 
 def _column(name: str, column: Any) -> npt.NDArray[Any]:
@@ -255,13 +149,6 @@ def _column(name: str, column: Any) -> npt.NDArray[Any]:
     return values
 
 
-def num_events(histories: Histories | Sequence[History]) -> int:
-    """Events of all visitors, as :func:`read_once` gives them."""
-    if isinstance(histories, Histories):
-        return len(histories.item)
-    return sum(len(each.events) for each in histories if isinstance(each.events, Sized))
-
-
 def listed(values: Any, place: str) -> list[Any]:
     """The values as a list; None is an empty one.
 
@@ -270,9 +157,7 @@ def listed(values: Any, place: str) -> list[Any]:
     """
     if values is None:
         return []
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise InvalidRows(f"{place}: expected a list, got {shown(values)}; wrap it in one")
-    found = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+    found = as_list(values, place)
     for value in found:
         if isinstance(value, list | tuple | set | np.ndarray):
             raise InvalidRows(
@@ -280,6 +165,17 @@ def listed(values: Any, place: str) -> list[Any]:
                 "visitor's History(...)"
             )
     return found
+
+
+def as_list(values: Any, place: str) -> list[Any]:
+    """What stands in a list, a column or an iterator.
+
+    Raises:
+        InvalidRows: one value alone.
+    """
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidRows(f"{place}: expected a list, got {shown(values)}; wrap it in one")
+    return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
 
 
 def _falls(offsets: npt.NDArray[Any]) -> bool:

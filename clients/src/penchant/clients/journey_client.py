@@ -16,14 +16,8 @@ import numpy.typing as npt
 
 from penchant.clients.contract import UNKNOWN, VERSION
 from penchant.clients.errors import InvalidRequest
-from penchant.clients.histories import (
-    AnyHistories,
-    Histories,
-    History,
-    gather,
-    num_events,
-    read_once,
-)
+from penchant.clients.gather import gather, num_events, read_once
+from penchant.clients.histories import AnyHistories, AnyHistory, Histories, History
 from penchant.clients.journey_contract import (
     CHANNEL_SCORE,
     COUNT,
@@ -62,7 +56,7 @@ ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
 class _Question:
     """What do these visitors want next?"""
 
-    histories: Histories | Sequence[History]
+    histories: Histories | Sequence[AnyHistory]
     """As :func:`~penchant.clients.histories.read_once` gives them."""
     wish: Wish
     k: int
@@ -71,11 +65,11 @@ class _Question:
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer):
             raise InvalidRequest(f"k: expected a number of items, got {self.k!r}")
-        if isinstance(self.want, str):
+        if isinstance(self.want, str) or not isinstance(self.want, Iterable):
             raise InvalidRequest(f"want: expected a list of answers, got {self.want!r}")
-        object.__setattr__(self, "want", tuple(self.want))  # perhaps it can be read only once
+        object.__setattr__(self, "want", tuple(self.want))  # an iterator is empty the second time
         for name in self.want:
-            if name not in ANSWERS:
+            if not isinstance(name, str) or name not in ANSWERS:
                 near = nearest_word(str(name), ANSWERS)
                 hint = f"did you mean {near!r}?" if near else f"expected some of {list(ANSWERS)}"
                 raise InvalidRequest(f"want: no answer is called {name!r}; {hint}")

@@ -59,8 +59,8 @@ class ModelClient(Generic[C]):
             ValueError: an option that cannot be.
         """
         _check_url(url)
-        if in_flight < 1:
-            raise ValueError(f"in_flight: expected at least 1, got {in_flight}")
+        if not isinstance(in_flight, int) or in_flight < 1:
+            raise ValueError(f"in_flight: expected at least 1 request, got {in_flight!r}")
         if token is not None and tls is None and not is_loopback(url):
             raise ValueError(f"token: would go to {url} in the clear; give tls=Tls(...) with it")
         self.url: Final = url
@@ -154,6 +154,7 @@ class AsyncClient(ModelClient[C]):
 
 
 def _check_url(url: str) -> None:
-    host, colon, port = url.rpartition(":")
-    if "://" in url or not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+    text = url if isinstance(url, str) else ""
+    host, colon, port = text.rpartition(":")
+    if "://" in text or not (host and colon and port.isdigit() and 0 < int(port) < 65536):
         raise ValueError(f"url: expected host:port of the gRPC endpoint, got {url!r}")
