@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.tables import shop_recipe
 
+from penchant.training.fingerprint import recipe_fingerprint
 from penchant.training.recipe import (
     SHIPPED,
     Budget,
@@ -23,7 +24,6 @@ from penchant.training.recipe import (
     Split,
     TableSource,
     read_recipe,
-    recipe_fingerprint,
     shipped_recipe,
 )
 

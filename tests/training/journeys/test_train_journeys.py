@@ -89,6 +89,9 @@ def test_a_killed_run_goes_on_in_the_same_mlflow_run(tmp_path: Path) -> None:
     assert len({point.step for point in points}) == EPOCHS, "those before the kill are there too"
     assert registry.version_of("wanted", CHALLENGER) == trained.version == 1
     assert not list(Home(home).runs.glob("*/run.json"))
+    (folder,) = Home(home).runs.iterdir()
+    assert folder.name.startswith("wanted-"), "no columns of journeys are left beside it"
+    assert trained.data.journeys.item.sum() > 0, "though whoever has them can still read them"
 
 
 def test_where_a_statistic_answers_alone_no_network_is_trained(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 Loads neither torch nor Lightning, so that a command answers at once when a recipe is wrong.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -246,17 +245,6 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     recipe = bind(_take_recipe, ["--config", str(path), *overrides], prog="read_recipe")["recipe"]
     assert isinstance(recipe, Recipe)
     return recipe
-
-
-def recipe_fingerprint(recipe: Recipe) -> str:
-    """SHA-256, in hex, over all a recipe says but the folder its table or log lies in."""
-    content = asdict(recipe)
-    if recipe.table is not None and recipe.table.path is not None:
-        content["table"]["path"] = Path(recipe.table.path).name
-    if recipe.examples is not None:
-        content["examples"]["log"] = Path(recipe.examples.log).name
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def shipped_recipe(name: str) -> Path:

@@ -63,11 +63,6 @@ class RunFolder:
         return Path(shutil.copyfile(report, destination))
 
 
-def worker_name() -> str:
-    """What sets this process apart from the others that train one model."""
-    return f"worker-{os.environ.get('NODE_RANK', '0')}-{os.environ.get('LOCAL_RANK', '0')}"
-
-
 def is_worker() -> bool:
     """Whether Lightning started this command again, to train on one more device of several.
 

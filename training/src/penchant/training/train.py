@@ -15,12 +15,13 @@ from penchant.training.evaluation import Evaluation
 from penchant.training.fit import MONITOR, FittedPropensity, fit_propensity
 from penchant.training.fit_progress import FitProgress
 from penchant.training.packaging import REPORT, write_package
-from penchant.training.recipe import Recipe, recipe_fingerprint
+from penchant.training.recipe import Recipe
 from penchant.training.report import write_report
-from penchant.training.run_folder import RunFolder, is_worker
+from penchant.training.run_folder import is_worker
 from penchant.training.split import Parts, split_rows
 from penchant.training.table import Table, read_table
-from penchant.training.tracking import epoch_logger, log_fit, log_recipe, log_report, tracked_run
+from penchant.training.tracking import epoch_logger, log_fit, log_report
+from penchant.training.training_run import run_folder, training_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +67,14 @@ def train_propensity(
     table = read_table(recipe)
     recipe = table.recipe
     parts = split_rows(table, recipe.split)
-    folder = RunFolder(place.runs / f"{recipe.name}-{recipe_fingerprint(recipe)[:12]}")
+    folder = run_folder(recipe, place)
     if is_worker():
         fit_propensity(table, parts, recipe, folder.path, resume=resume)
         raise SystemExit(0)
     registry = Registry(place, tracking_uri).connect()
-    run_id = folder.interrupted_run(table.fingerprint) if resume else None
-    if resume and run_id is None:
-        console.print("no interrupted run of this recipe: beginning a new one", markup=False)
-    folder.make_room(keep_checkpoints=run_id is not None)
-    with tracked_run(registry, run_id=run_id, name=recipe.name) as run_id:
-        folder.begin(run_id, fingerprint=table.fingerprint)
-        log_recipe(recipe, data_fingerprint=table.fingerprint)
+    with training_run(
+        recipe, registry, folder, console, fingerprint=table.fingerprint, resume=resume
+    ) as run_id:
         with FitProgress(console, title=f"fitting {recipe.name}", monitor=MONITOR) as progress:
             fitted = fit_propensity(
                 table,

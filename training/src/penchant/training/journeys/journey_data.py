@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from penchant.training.events.event_log import EventLog, open_event_log, read_log_recipe
 from penchant.training.journeys.build import build_journeys
@@ -40,15 +40,16 @@ def read_journeys(recipe: JourneyRecipe, folder: Path) -> JourneyData:
 
     Args:
         recipe: Which log, and how to divide it.
-        folder: Where the columns of the journeys are written, in place of earlier ones.
+        folder: Where there is room for the columns of the journeys; made if it is missing. Their
+            files have no name there once they are mapped, so that none outlives this process.
 
     Raises:
         ValueError: The log is not usable, or what the recipe names is not in it.
     """
     log = open_event_log(read_log_recipe(recipe.log))
-    # Taken away rather than overwritten: who has the old ones open keeps them.
-    shutil.rmtree(folder, ignore_errors=True)
-    journeys, catalogue = build_journeys(log, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix="journeys-", ignore_cleanup_errors=True) as columns:
+        journeys, catalogue = build_journeys(log, Path(columns))
     journey_contract(recipe, journeys, catalogue)  # refuses now what could not be served later
     parts = split_journeys(journeys, recipe.split)
     return JourneyData(log=log, journeys=journeys, catalogue=catalogue, parts=parts)

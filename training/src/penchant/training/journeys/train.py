@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytorch_lightning.loggers import Logger
@@ -33,8 +31,9 @@ from penchant.training.journeys.journey_report import write_journey_report
 from penchant.training.journeys.refresh import refresh_journeys
 from penchant.training.journeys.served_journey import ServedJourney
 from penchant.training.packaging import REPORT
-from penchant.training.run_folder import RunFolder, is_worker, worker_name
-from penchant.training.tracking import epoch_logger, log_fit, log_recipe, log_report, tracked_run
+from penchant.training.run_folder import RunFolder, is_worker
+from penchant.training.tracking import epoch_logger, log_fit, log_report
+from penchant.training.training_run import run_folder, training_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,20 +78,17 @@ def train_journeys(
     """
     console = Console(stderr=True)
     place = Home(home)
-    folder = RunFolder(place.runs / f"{recipe.name}-{_fingerprint(recipe)[:12]}")
     if is_worker():
-        _fit(read_journeys(recipe, _columns(folder, worker_name())), recipe, folder, resume=resume)
+        data = read_journeys(recipe, place.runs)
+        _fit(data, recipe, run_folder(recipe, place), resume=resume)
         raise SystemExit(0)
     registry = Registry(place, tracking_uri).connect()
     with console.status("reading the event log"):
-        data = read_journeys(recipe, _columns(folder, "journeys"))
-    run_id = folder.interrupted_run(data.fingerprint) if resume else None
-    if resume and run_id is None:
-        console.print("no interrupted run of this recipe: beginning a new one", markup=False)
-    folder.make_room(keep_checkpoints=run_id is not None)
-    with tracked_run(registry, run_id=run_id, name=recipe.name) as run_id:
-        folder.begin(run_id, fingerprint=data.fingerprint)
-        log_recipe(recipe, data_fingerprint=data.fingerprint, kind=JOURNEY)
+        data = read_journeys(recipe, place.runs)
+    folder = run_folder(recipe, place)
+    with training_run(
+        recipe, registry, folder, console, fingerprint=data.fingerprint, resume=resume, kind=JOURNEY
+    ) as run_id:
         logger = epoch_logger(registry, run_id=run_id)
         model = _model(data, recipe, folder, resume=resume, logger=logger, console=console)
         log_fit(model.fitted)
@@ -196,14 +192,3 @@ def _package(
         metrics=served_metrics(evaluation),
         blend=model.blend.as_dict(),
     )
-
-
-def _columns(folder: RunFolder, name: str) -> Path:
-    """Where journeys lie: beside the run's folder, which an earlier run may have to leave."""
-    return folder.path.with_name(f"{folder.path.name}-{name}")
-
-
-def _fingerprint(recipe: JourneyRecipe) -> str:
-    """SHA-256, in hex, over all a recipe says but the folder its log recipe lies in."""
-    content = asdict(replace(recipe, log=Path(recipe.log).name))
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
