@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,12 @@ def model_processes(server: Supervisor) -> list[int]:
     """Process ids of the server's Python processes."""
     tasks = Path("/proc", str(server.pid), "task")
     children = [pid for path in tasks.glob("*/children") for pid in path.read_text().split()]
-    return [
-        int(pid) for pid in children if "triton_python" in Path("/proc", pid, "comm").read_text()
-    ]
+    found = []
+    for pid in children:
+        with suppress(OSError):  # one that has just ended
+            if "triton_python" in Path("/proc", pid, "comm").read_text():
+                found.append(int(pid))
+    return found
 
 
 def answers_at_all(stub: Any) -> bool:

@@ -8,13 +8,15 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from tests.packages import CONTRACT, raw_rows, score
 from tests.serving.servers import RECOVERY_S, answers_at_all, ask, model_processes, wait_until
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -42,13 +44,15 @@ class Served:
     lines: list[str] = field(default_factory=list)
 
     def publish(self, package: ModelPackage, version: int, target: Any = REHEARSAL) -> None:
-        """Publish a good version and wait until it is served."""
-        self.repository.publish(package, version=version, target=target)
-        wait_until(lambda: ask(self.stub) == version, f"version {version}")
+        """Publish a good version and wait until the server is content with it."""
+        num_lines = len(self.lines)
+        self.repository.publish(_patient(package), version=version, target=target)
+        self.wait_for(f"now serving tiny version {version}", since=num_lines)
+        assert ask(self.stub) == version
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str, *, since: int = 0) -> None:
         """Wait for a report."""
-        wait_until(lambda: any(text in line for line in tuple(self.lines)), text)
+        wait_until(lambda: any(text in line for line in self.lines[since:]), text)
 
     def loaded(self) -> set[str]:
         """Models that the server holds."""
@@ -57,12 +61,18 @@ class Served:
         return {model.name for model in index.models}
 
 
+def _patient(package: ModelPackage) -> ModelPackage:
+    """Requests may wait in its queues while a busy machine starts the processes of a version."""
+    contract = replace(CONTRACT, latency_budget_ms=500.0)
+    return ModelPackage(package.folder, replace(package.manifest, contract=contract))
+
+
 @pytest.fixture(scope="module")
 def served(
     tmp_path_factory: pytest.TempPathFactory, tiny_package: ModelPackage
 ) -> Iterator[Served]:
     repository = Repository(tmp_path_factory.mktemp("flipped") / "model_repository")
-    repository.publish(tiny_package, version=1, target=REHEARSAL)
+    repository.publish(_patient(tiny_package), version=1, target=REHEARSAL)
     lines: list[str] = []
     watch = Watch(canary_every_s=0.3, first_pause_s=0.1, low_counts=50)
     home = Home(repository.folder.parent)
@@ -82,7 +92,7 @@ def _callers(stub: Any) -> Iterator[list[list[int]]]:
     """Callers who ask without a pause; each failed or wrong answer fails the test."""
     done = threading.Event()
     seen: list[list[int]] = [[] for _ in range(NUM_CALLERS)]
-    failures: list[Exception] = []
+    failures: list[str] = []
 
     def call(versions: list[int]) -> None:
         try:
@@ -90,7 +100,7 @@ def _callers(stub: Any) -> Iterator[list[list[int]]]:
                 versions.append(ask(stub))
             versions.append(ask(stub))
         except (grpc.RpcError, AssertionError) as error:
-            failures.append(error)
+            failures.append(repr(error))
 
     callers = [threading.Thread(target=call, args=(versions,)) for versions in seen]
     for caller in callers:
@@ -114,7 +124,7 @@ def test_versions_and_targets_change_under_load_without_a_failed_request(
     served: Served, tiny_package: ModelPackage
 ) -> None:
     cpu = CpuTarget(instances=2)
-    flips = [(2, REHEARSAL), (3, cpu), (4, REHEARSAL), (2, REHEARSAL), (5, cpu), (1, REHEARSAL)]
+    flips = [(2, REHEARSAL), (3, cpu), (4, REHEARSAL), (2, REHEARSAL)]
     before = ask(served.stub)
 
     with _callers(served.stub) as seen:
@@ -135,6 +145,7 @@ def test_old_steps_are_dropped_once_nothing_leads_to_them(
 ) -> None:
     served.publish(tiny_package, 6)
 
+    assert len(served.repository.parts("tiny")) == 4
     expected = {"tiny", *served.repository.parts("tiny")}
     wait_until(lambda: served.loaded() == expected, "the old steps' end")
     num_processes = served.repository.num_processes("tiny")
@@ -160,9 +171,6 @@ def test_a_version_of_other_tensors_takes_over(
 
 def _wider_package(package: ModelPackage, folder: Path) -> ModelPackage:
     """The same model, whose encode hands one tensor on in another shape."""
-    import onnx
-    from onnx import helper
-
     shutil.copytree(package.folder, folder)
     encode, net = (onnx.load(str(folder / name)) for name in ("encode.onnx", "net.onnx"))
     for tensor in (*encode.graph.output, *net.graph.input):
@@ -173,7 +181,10 @@ def _wider_package(package: ModelPackage, folder: Path) -> ModelPackage:
     encode.graph.node.append(helper.make_node("Concat", ["narrow", "narrow"], ["position"], axis=1))
     for node in net.graph.node:
         node.input[:] = ["narrow" if name == "position" else name for name in node.input]
-    ends = [helper.make_tensor(name, 7, [1], [at]) for name, at in (("from", 0), ("to", 2))]
+    ends = [
+        helper.make_tensor(name, TensorProto.INT64, [1], [at])
+        for name, at in (("from", 0), ("to", 2))
+    ]
     net.graph.initializer.extend(ends)
     net.graph.node.insert(
         0, helper.make_node("Slice", ["position", "from", "to", "axis_1"], ["narrow"])
@@ -202,15 +213,18 @@ def test_a_version_with_a_step_that_does_not_load_is_taken_back(
     parts = set(served.repository.parts("tiny"))
     version = {"encode": 30, "net": 31, "decode": 32}[step]
 
+    placed: list[str] = []
+
     def damage(at: str) -> None:
+        placed.append(at.removeprefix("place "))
         if at == "commit":
-            (graph,) = served.repository.folder.glob(f"tiny_{step}_{number}/{number}/model.onnx")
+            (part,) = (name for name in placed if name.startswith(f"tiny_{step}_"))
+            (graph,) = served.repository.folder.glob(f"{part}/*/model.onnx")
             graph.write_bytes(b"no graph")
 
-    number = served.repository._next_number("tiny")
     with _callers(served.stub) as seen:
         damaging = Repository(served.repository.folder, on_step=damage)
-        assert damaging.publish(tiny_package, version=version, target=REHEARSAL) == number
+        damaging.publish(_patient(tiny_package), version=version, target=REHEARSAL)
         served.wait_for(f"tiny version {version} is taken back, tiny version {before} stays")
 
     assert {version for versions in seen for version in versions} == {before}
@@ -229,7 +243,7 @@ def test_a_version_that_answers_wrongly_is_taken_back(
     write_golden(tmp_path / "wrong" / "golden.npz", inputs, outputs)
 
     wrong = _seal(tmp_path / "wrong")
-    served.repository.publish(wrong, version=40, target=REHEARSAL)
+    served.repository.publish(_patient(wrong), version=40, target=REHEARSAL)
 
     served.wait_for(f"tiny version 40 is taken back, tiny version {before} stays")
     assert ask(served.stub) == before

@@ -19,34 +19,39 @@ class LoadedParts:
     def __init__(self, repository: Repository, models: Collection[str]) -> None:
         """Take down the steps that a server is started with."""
         self._repository = repository
-        self._by_model = {model: set(self._named(model)) for model in models}
+        self._loaded = {model: set(self._named(model)) for model in models}
+        self._needed = {model: frozenset(parts) for model, parts in self._loaded.items()}
+        """By model, what the server's ensemble is made of, whatever the config says by now."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, sorted."""
-        return tuple(sorted(part for parts in self._by_model.values() for part in parts))
+        return tuple(sorted(part for parts in self._loaded.values() for part in parts))
 
-    def load(self, model: str, canary: Canary, *, timeout_s: float) -> None:
-        """Have the server load the steps that the model's config names.
+    def load_with(self, model: str, canary: Canary, *, timeout_s: float) -> None:
+        """Have the server load the steps that the model's config names, and then the model.
 
         Raises:
             UnreachableError: if there is no server.
-            CanaryError: if one of them does not load.
+            CanaryError: if one of them does not load; the server keeps the model as it was.
         """
-        loaded = self._by_model.setdefault(model, set())
-        for part in self._named(model):
+        parts = self._named(model)
+        loaded = self._loaded.setdefault(model, set())
+        for part in parts:
             if part not in loaded:
                 canary.load(part, timeout_s=timeout_s)
                 loaded.add(part)
+        canary.load(model, timeout_s=timeout_s)
+        self._needed[model] = frozenset(parts)
 
     def drop_old(self, models: Collection[str], canary: Canary, *, timeout_s: float) -> None:
-        """Have the server drop the steps that the configs of these models no longer name.
+        """Have the server drop what these models needed before.
 
         Raises:
-            CanaryError: if it does not; they are tried again next time.
+            CanaryError: if it does not; it is asked again next time.
         """
         for model in models:
-            self._drop(model, set(self._named(model)), canary, timeout_s)
+            self._drop(model, self._needed.get(model, frozenset()), canary, timeout_s)
 
     def drop_all(self, model: str, canary: Canary, *, timeout_s: float) -> None:
         """Have the server drop all steps of a model.
@@ -54,11 +59,11 @@ class LoadedParts:
         Raises:
             CanaryError: if it does not.
         """
-        self._drop(model, set(), canary, timeout_s)
+        self._drop(model, frozenset(), canary, timeout_s)
 
-    def _drop(self, model: str, kept: set[str], canary: Canary, timeout_s: float) -> None:
-        loaded = self._by_model.get(model, set())
-        for part in sorted(loaded - kept):
+    def _drop(self, model: str, kept: Collection[str], canary: Canary, timeout_s: float) -> None:
+        loaded = self._loaded.get(model, set())
+        for part in sorted(loaded - set(kept)):
             canary.unload(part, timeout_s=timeout_s)
             loaded.discard(part)
 

@@ -190,8 +190,7 @@ class WatchedServer:
         """
         timeout_s = self._plan.watch.start_timeout_s
         try:
-            self._parts.load(model, self._canary, timeout_s=timeout_s)
-            self._canary.load(model, timeout_s=timeout_s)
+            self._parts.load_with(model, self._canary, timeout_s=timeout_s)
         except UnreachableError:
             raise
         except CanaryError as error:
@@ -278,8 +277,9 @@ class WatchedServer:
 
     def _drop_old_parts(self) -> None:
         """Free what versions hold that were served before: no request is on its way to them."""
+        proven = [model for model in self.models if model not in self._unproven]
         try:
-            self._parts.drop_old(self.models, self._canary, timeout_s=self._timeout_s)
+            self._parts.drop_old(proven, self._canary, timeout_s=self._timeout_s)
         except CanaryError as error:
             self._plan.say(str(error))
 

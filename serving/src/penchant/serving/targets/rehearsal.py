@@ -22,6 +22,9 @@ from penchant.serving.served_model import RUNNER
 from penchant.serving.targets.ensemble import Ensemble, Step, rows_between
 from penchant.serving.targets.rendering import Render, TargetName
 
+NO_BYTECODE: Final = "__pycache__"
+"""A file where Python would make a folder for its bytecode: that would be newer than the step was
+when Triton loaded it, so that Triton would load it once more with the ensemble."""
 INSTANCES: Final = 2
 """Processes of each step; the cpu target says why not one."""
 
@@ -47,6 +50,7 @@ class RehearsalTarget:
                 piece=piece,
                 files={
                     "model.py": RUNNER.read_bytes(),
+                    NO_BYTECODE: b"",
                     FULL_GRAPH: piece.graph.SerializeToString(),
                     GOLDEN: golden_bytes(piece.taken(tensors), {}),
                 },
