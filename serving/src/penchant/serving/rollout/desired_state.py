@@ -102,6 +102,23 @@ class DesiredState:
             aliases = {alias: int(to) for alias, to in (registered[0].aliases or {}).items()}
         return RegisteredModel(name=name, aliases=aliases, versions=versions)
 
+    def is_without(self, model: str, alias: str) -> bool:
+        """Whether the store says in so many words that a registered model has no such alias.
+
+        Raises:
+            StoreError: if the store fails.
+        """
+        from mlflow.exceptions import MlflowException
+
+        with self._asking("asking for an alias of", model) as client:
+            try:
+                client.get_model_version_by_alias(model, alias)
+            except MlflowException as error:
+                if f"alias {alias} not found" in str(error):
+                    return True
+                raise
+        return False
+
     def point(self, model: str, alias: str, version: int) -> None:
         """Move an alias to a version.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import sys
+import threading
+from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -35,8 +35,8 @@ def reconcile(
 
     Args:
         model: only this registered model; by default all.
-        watch: go on, until Ctrl-C or SIGTERM; a registry that is away or answers wrongly changes
-            nothing.
+        watch: go on, until Ctrl-C or, after the round at hand, SIGTERM; a registry that is away or
+            answers wrongly changes nothing.
         dry_run: only say what there is to do.
         interval_s: with watch, seconds between two looks.
         target: what is to run them; by default what runs each of them now, else cpu.
@@ -66,17 +66,13 @@ def reconcile(
         )
 
     if watch:
-        signal.signal(signal.SIGTERM, _end)
-        Watch(open_rollout, interval_s, say=lambda text: console.print(text, markup=False)).run(
-            models
-        )
+        stopping = threading.Event()
+        signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
+        say = partial(console.print, markup=False)
+        Watch(open_rollout, interval_s, say=say).run(models, stopping)
+        return 0
     rollout = open_rollout()
     with Console(stderr=True).status("following the registry"):
         plan = (rollout.reconciler.plan if dry_run else rollout.reconciler.reconcile)(models)
     console.print(str(plan), markup=False)
     return int(bool(plan.not_done))
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    # Whatever is being done may be left at any moment: the next round completes it.
-    sys.exit(0)

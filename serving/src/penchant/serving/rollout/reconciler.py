@@ -137,10 +137,13 @@ class Reconciler:
         return step
 
     def _withdraw(self, step: Step) -> Step:
-        """Withdraw, if the registry says the same again: one empty answer may be a mistake."""
-        again = self._desired.model(step.model)
-        if again is None or (step.role in again.aliases and CHAMPION in again.aliases):
-            return step.because("wait", "the registry does not say the same again")
+        """Withdraw, if the registry says in so many words that the alias is gone.
+
+        That a list of aliases lacks it may be a mistake; a served model would pay for it.
+        """
+        aliases = (step.role, CHAMPION)
+        if not any(self._desired.is_without(step.model, alias) for alias in aliases):
+            return step.because("wait", "the registry does not say so when asked again")
         self._on_step("withdraw")
         self._repository.withdraw(served_name(step.model, step.role))
         return step

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final, NoReturn
+from typing import Final
 
 from penchant.serving.rollout.rollout import Rollout
 
@@ -23,7 +23,6 @@ class Watch:
         interval_s: float,
         *,
         say: Callable[[str], None],
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         """Nothing is looked at yet.
 
@@ -31,21 +30,19 @@ class Watch:
             open_rollout: connects to the registry; called again after each failure.
             interval_s: seconds between two rounds.
             say: called with a text whenever there is something new to say.
-            pause: waits for some seconds.
         """
         self._open = open_rollout
         self._interval_s = interval_s
         self._say = say
-        self._pause = pause
         self._rollout: Rollout | None = None
         self._said = ""
         self._failures = 0
 
-    def run(self, models: Sequence[str]) -> NoReturn:
-        """Go on until the process is ended."""
-        while True:
+    def run(self, models: Sequence[str], stopping: threading.Event) -> None:
+        """Go on until the event is set; a round that has begun is finished."""
+        while not stopping.is_set():
             self.round(models)
-            self._pause(self.pause_s() * random.uniform(0.9, 1.1))
+            stopping.wait(self.pause_s() * random.uniform(0.9, 1.1))
 
     def pause_s(self) -> float:
         """Seconds until the next round."""
