@@ -1,9 +1,8 @@
 """What is known of a visitor just before a moment, as one Ibis query over her events.
 
 A row stands for a visitor at a cut-off time t. Everything in it is made of events strictly before
-t: the one place where events are taken is :func:`_past`. The expressions are backend-neutral; they
-are tested to give the same on DuckDB and on Spark. They are group-bys with conditional aggregates,
-so that a window costs a column and not a pass.
+t: the one place where events are taken is :func:`_past`. The expressions are tested to give the same
+on DuckDB and on Spark: group-bys with conditional aggregates; a window costs a column, not a pass.
 """
 
 from __future__ import annotations
@@ -32,10 +31,12 @@ PLURALS: Final = {
     "query": "queries",
 }
 """Columns whose values are counted, and the word for several of them."""
-_FREE_TEXT: Final = ("query",)
-"""Columns whose values are too many to be categories."""
+_QUERY: Final = "query"
+"""The column whose values are too many to be categories: only counted."""
 _OF_A_VISIT: Final = ("device", "source", "campaign")
 """Columns of which the newest value is told, too: what brought her last, and what she holds now."""
+_TOGETHER: Final = (("category", "brand"), ("channel", "device", "source", "campaign"))
+"""Columns for which events are read once: a visitor has few combinations of their values."""
 _DAY_PARTS: Final = (("night", 0), ("morning", 6), ("afternoon", 12), ("evening", 18))
 """Parts of the day, six hours each, and the hour at which each begins."""
 
@@ -92,9 +93,8 @@ class HistoryConfig:
     @property
     def categorical(self) -> tuple[str, ...]:
         """Names of the categorical features, in their order."""
-        return tuple(
-            f"{word}_{column}" for column in self.columns for word in _words_of_values(column)
-        )
+        favourites = (f"favourite_{name}" for name in self.columns if name != _QUERY)
+        return (*favourites, *(f"last_{name}" for name in self.columns if name in _OF_A_VISIT))
 
 
 def history_features(events: ir.Table, cutoffs: Sequence[int], config: HistoryConfig) -> ir.Table:
@@ -131,7 +131,7 @@ def _at(events: ir.Table, cutoff_s: int, config: HistoryConfig) -> ir.Table:
         parts.append(_by_basket(past, config))
     if config.with_items:
         parts.append(_distinct(past, "item_id", "distinct_items"))
-    parts += [_values(past, column) for column in config.columns]
+    parts += _of_values(past, config.columns)
     for part in parts:
         table = left_join(table, part)
     # No such event is a count of nothing; a time since it stays missing.
@@ -262,20 +262,28 @@ def _distinct(past: ir.Table, column: str, name: str) -> ir.Table:
     return seen.group_by(*KEYS).aggregate(**{name: seen.count()})
 
 
-def _values(past: ir.Table, column: str) -> ir.Table:
+def _of_values(past: ir.Table, columns: Sequence[str]) -> list[ir.Table]:
+    """What is told of the values of each column."""
+    parts = [_distinct(past, _QUERY, f"distinct_{PLURALS[_QUERY]}")] if _QUERY in columns else []
+    for group in _TOGETHER:
+        names = [name for name in group if name in columns]
+        if names:
+            seen = past.group_by(*KEYS, *names).aggregate(n=past.count(), age_s=past.age_s.min())
+            parts += [_values(seen, name) for name in names]
+    return parts
+
+
+def _values(seen: ir.Table, column: str) -> ir.Table:
     """How many different values of a column, that of most events, and that of the newest."""
-    distinct = f"distinct_{PLURALS[column]}"
-    if column in _FREE_TEXT:
-        return _distinct(past, column, distinct)
-    known = past.filter(past[column].notnull())
-    counted = known.group_by(*KEYS, column).aggregate(n=known.count(), age_s=known.age_s.min())
+    known = seen.filter(seen[column].notnull())
+    counted = known.group_by(*KEYS, column).aggregate(n=known.n.sum(), age_s=known.age_s.min())
     # One value for each count first: then the highest count has one value, whatever the backend.
     tied = counted.group_by(*KEYS, "n").aggregate(
         first=counted[column].min(), values=counted.count()
     )
     found = tied.group_by(*KEYS).aggregate(
         **{
-            distinct: tied["values"].sum().cast("int64"),
+            f"distinct_{PLURALS[column]}": tied["values"].sum().cast("int64"),
             f"favourite_{column}": tied["first"].argmax(tied.n),
         }
     )
@@ -284,13 +292,6 @@ def _values(past: ir.Table, column: str) -> ir.Table:
     newest = counted.group_by(*KEYS, "age_s").aggregate(first=counted[column].min())
     last = newest["first"].argmin(newest.age_s)
     return left_join(found, newest.group_by(*KEYS).aggregate(**{f"last_{column}": last}))
-
-
-def _words_of_values(column: str) -> tuple[str, ...]:
-    """What is told of the values of a column, as in favourite_channel."""
-    if column in _FREE_TEXT:
-        return ()
-    return ("favourite", "last") if column in _OF_A_VISIT else ("favourite",)
 
 
 def _word(action: str) -> str:
