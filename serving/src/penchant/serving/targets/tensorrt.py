@@ -17,14 +17,13 @@ from tritonclient.grpc import model_config_pb2 as pb
 from penchant.clients.contract import CHALLENGER_SUFFIX
 from penchant.clients.wire_contract import WireContract
 from penchant.serving.engines.plan import Plan
-from penchant.serving.engines.precision import Precision
 from penchant.serving.fuse import FULL_GRAPH
 from penchant.serving.golden import Tensors
 from penchant.serving.model_config import default_instances, dynamic_batching
 from penchant.serving.package import ModelPackage
-from penchant.serving.pieces import Piece, cut, net_files
+from penchant.serving.pieces import Piece, StepName, cut, net_files
 from penchant.serving.targets.ensemble import Ensemble, Step, rows_between
-from penchant.serving.targets.fitting_plans import fitting_plans
+from penchant.serving.targets.fitting_plans import Built, fitting_plans
 from penchant.serving.targets.rendering import Render, TargetName
 
 
@@ -34,8 +33,6 @@ class TensorRTTarget:
 
     engines: Path
     """Folder of plans: those of a model's version lie in ``<model>/<version>/<step>/``."""
-    precision: Precision = "fp32"
-    """Precision of the plans to serve."""
     gpu_instances: int = 2
     """Execution contexts of a plan on each GPU: one computes while the other copies."""
     cpu_instances: int = field(default_factory=default_instances)
@@ -63,24 +60,32 @@ class TensorRTTarget:
             ValueError: if its graphs do not fit one another or the contract, or a step has no plan
                 for this machine; the message says why, and holds the command that builds one.
         """
-        pieces = cut(package, version)
-        tensors = rows_between(package, pieces)
         # A challenger is the registered model under another name.
         registered = package.manifest.name.removesuffix(CHALLENGER_SUFFIX)
-        folder = self.engines / registered / str(version)
-        plans = {}
+        built = Built(self.engines / registered / str(version), registered, version)
         with tempfile.TemporaryDirectory() as temporary:
-            for step, net in net_files(package, Path(temporary)).items():
-                plans[step] = fitting_plans(
-                    folder / step,
-                    net=net,
-                    model=registered,
-                    version=version,
-                    precision=self.precision,
-                )
+            nets = net_files(package, Path(temporary))
+            plans = {step: fitting_plans(built, step, net) for step, net in nets.items()}
+        return self.render(package, version, plans)
+
+    def render(
+        self, package: ModelPackage, version: int, plans: Mapping[StepName, Sequence[Plan]]
+    ) -> Render:
+        """The steps, with these plans for those that run on the GPU.
+
+        Args:
+            package: what is to be served.
+            version: its version in the registry.
+            plans: of each step, one for each kind of card, alike in profiles and CUDA graphs.
+
+        Raises:
+            ValueError: if the package's graphs do not fit one another or the contract.
+        """
+        pieces = cut(package, version)
+        tensors = rows_between(package, pieces)
         steps = [
             self._gpu_step(piece, plans[piece.step], package.contract, tensors)
-            if piece.step in plans
+            if piece.runs_on_gpu
             else self._cpu_step(piece, package.contract, tensors)
             for piece in pieces
         ]
