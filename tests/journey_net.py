@@ -121,9 +121,11 @@ def _add_heads(graph: OnnxGraph, contract: JourneyContract) -> None:
         graph.constant(f"{name}_weight", weight)
         graph.add("MatMul", ["visitor_embedding", f"{name}_weight"], f"{name}_logit")
     graph.add("Softmax", ["hour_logit"], "hour_score", axis=1)
-    graph.output("hour_score", TensorProto.FLOAT, HOURS)
     graph.add("Sigmoid", ["purchase_logit"], "purchase")
-    graph.output("purchase", TensorProto.FLOAT, 1)
+    if contract.has_hours:
+        graph.output("hour_score", TensorProto.FLOAT, HOURS)
+    if contract.has_purchase:
+        graph.output("purchase", TensorProto.FLOAT, 1)
     if contract.channels:
         _weighted(graph, "channel_logit", CHANNEL_WEIGHT, "channel_code")
         graph.add("Softmax", ["channel_logit"], "channel_score", axis=1)

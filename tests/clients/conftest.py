@@ -3,15 +3,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.clients.lab import CONTRACT, Lab
-from tests.journey_packages import NUMBERS, TEXT, write_tiny_journey
+from tests.journey_packages import NUM_ITEMS, NUMBERS, TEXT, TinyJourney, write_tiny_journey
 
 from penchant.clients import PropensityClient
 from penchant.serving.repository import Repository
 from penchant.serving.supervisor import running_server
 
 JOURNEY_VERSION = 6
+BEYOND_DOUBLES = [*(2**53 + 1 + at for at in range(NUM_ITEMS - 1)), 2**63 - 1]
+"""Ids of which a float, as JavaScript's numbers are, holds every other one."""
+LARGE = TinyJourney(
+    replace(NUMBERS.contract, model="tiny_large", has_hours=False, has_purchase=False),
+    np.array(BEYOND_DOUBLES, np.int64),
+)
+"""Also without clock and purchases."""
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +42,10 @@ def client(lab: Lab) -> Iterator[PropensityClient]:
 
 @pytest.fixture(scope="session")
 def journeys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a real server of two journey models: ids that are text, and integers."""
+    """Address of a real server of journey models: ids that are text, integers, large integers."""
     home = tmp_path_factory.mktemp("journeys")
     repository = Repository(home / "model_repository")
-    for tiny in (TEXT, NUMBERS):
+    for tiny in (TEXT, NUMBERS, LARGE):
         package = write_tiny_journey(home / tiny.contract.model, tiny)
         repository.publish(package, version=JOURNEY_VERSION)
     with running_server(repository.folder, home=home) as server:

@@ -190,6 +190,17 @@ def test_one_wish_for_many_visitors_is_an_option_of_the_call(name: str) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        (
+            {"k": 0},
+            InvalidRequest,
+            "k: expected 1 to 5, which is the most items that model 'tiny_j",
+        ),
+        ({"k": 6}, InvalidRequest, "k: expected 1 to 5"),
+        ({"k": 2.0}, InvalidRequest, r"k: expected a number of items, got 2\.0"),
+        ({"k": True}, InvalidRequest, "k: expected a number of items, got True"),
+        ({"want": "items"}, InvalidRequest, "want: expected a list"),
+        ({"want": ["intent"]}, InvalidRequest, "is called 'intent'; did you mean 'intents'"),
+        ({"exclude": list("abcdefghijklm")}, InvalidRows, "takes at most 12 items"),
         ({"want": 3}, InvalidRequest, "want: expected a list of answers, got 3"),
         ({"want": [["items"]]}, InvalidRequest, r"want: no answer is called \['items'\]"),
         ({"deadline_s": "1"}, ValueError, "deadline_s: expected a positive number .* got '1'"),
@@ -208,7 +219,7 @@ def test_options_of_calls_that_cannot_be(
     client: JourneyClient, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        client.recommend([EVENTS], k=1, **options)
+        client.recommend([EVENTS], **{"k": 1, **options})
     assert client.ready()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.clients.conftest import JOURNEY_VERSION
+from tests.clients.conftest import JOURNEY_VERSION, LARGE
 from tests.clients.lab import Lab
 from tests.journey_packages import CATEGORIES, NUMBERS, TEXT, TinyJourney
 from tests.journey_packages import recommend as expected_answers
@@ -19,7 +19,6 @@ from penchant.clients import (
     Histories,
     History,
     InvalidAnswer,
-    InvalidRequest,
     InvalidRows,
     JourneyClient,
     PropensityClient,
@@ -145,6 +144,16 @@ def test_a_model_without_channels_and_categories(journeys: str) -> None:
         answer.best_channels()
 
 
+def test_a_model_without_clock_and_purchases(journeys: str) -> None:
+    with client_of(journeys, LARGE) as client:
+        answer = client.recommend(histories_of(LARGE, 3), k=3, now=NOW_S)
+    check(answer, LARGE, histories_of(LARGE, 3), 3)
+    assert answer.purchase is None
+    assert answer[0].hours == ()
+    with pytest.raises(ValueError, match="knows no clock"):
+        answer.best_hours()
+
+
 class RecordingTransport(GrpcTransport):
     """Keeps what is sent."""
 
@@ -237,26 +246,6 @@ def test_any_histories_are_answered(
         assert len(set(each.items)) == len(each.items)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"k": 0}, "k: expected 1 to 5, which is the most items that model 'tiny_journey'"),
-        ({"k": 6}, "k: expected 1 to 5"),
-        ({"k": 2.0}, "k: expected a number of items, got 2.0"),
-        ({"k": True}, "k: expected a number of items, got True"),
-        ({"want": "items"}, "want: expected a list"),
-        ({"want": ["intent"]}, "no answer is called 'intent'; did you mean 'intents'"),
-        ({"exclude": list("abcdefghijklm")}, "takes at most 12 items"),
-    ],
-)
-def test_options_that_cannot_be(journeys: str, options: dict[str, Any], message: str) -> None:
-    with (
-        client_of(journeys, TEXT) as client,
-        pytest.raises(InvalidRequest, match=message),
-    ):
-        client.recommend([[]], **{"k": 1, **options})
-
-
 def test_asyncio_client_gives_the_same_answers(journeys: str) -> None:
     histories = histories_of(TEXT, 130)
 
@@ -289,13 +278,6 @@ def test_a_client_of_another_kind_says_so(journeys: str, lab: Lab) -> None:
         other.recommend([[]])
     assert JourneyClient(lab.url, deadline_s=1).model == "journey"
     assert PropensityClient(lab.url, deadline_s=1).model == "propensity"
-
-
-def test_events_that_can_be_read_only_once(journeys: str) -> None:
-    events = [{"item": "but-0", "action": "view", "age_s": 3}]
-    with client_of(journeys, TEXT) as client:
-        once = client.recommend([iter(events), (event for event in events)], k=5)
-        assert once[0].items == once[1].items == client.recommend([events], k=5)[0].items
 
 
 def test_a_mistake_among_many_is_named_and_nothing_is_sent(journeys: str) -> None:

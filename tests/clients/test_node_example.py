@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clients.conftest import BEYOND_DOUBLES, LARGE
 from tests.clients.lab import Lab
 from tests.journey_packages import NUMBERS, TEXT, TinyJourney
 
@@ -89,7 +90,7 @@ VISITORS: dict[str, list[dict[str, Any]]] = {
     "tiny_numbers": [
         {"events": [{"item": 5_000_000_003, "action": "view", "age_s": 7}], "exclude": [0, 7]},
         {"events": [{"item": 4, "action": "purchase", "time": NOW_S}]},
-        {"events": [{"item": "", "action": "view", "time": None}], "exclude": [None, 7]},
+        {"events": [{"item": "", "action": "view", "time": None}], "exclude": [7]},
     ],
 }
 
@@ -118,12 +119,63 @@ def test_node_gets_the_recommendations_that_python_gets(
         assert (answer["unknown"], answer["version"]) == (one.unknown, one.version)
 
 
+def test_node_keeps_ids_that_its_numbers_cannot_hold(
+    example: Path, journeys: str, tmp_path: Path
+) -> None:
+    model, descriptors = LARGE.contract.model, tmp_path / "grpc_service.desc"
+    write_descriptors(descriptors)
+    ids = BEYOND_DOUBLES
+    events = [{"item": ids[at], "action": "view", "age_s": 9 * at} for at in (0, 4, 11)]
+    as_text = [{**event, "item": str(event["item"])} for event in events]
+    words = [journeys, model, str(descriptors)]
+    visitors = [{"events": as_text, "exclude": list(map(str, ids[1:9:2]))}]
+    done = _node(example, "recommend.js", *words, json.dumps(visitors), "5", str(NOW_S))
+    assert done.returncode == 0, done.stderr
+    with JourneyClient(journeys, model=model, deadline_s=10) as client:
+        (one,) = client.recommend([events], exclude=ids[1:9:2], k=5, now=NOW_S)
+    (answer,) = json.loads(done.stdout)
+    assert [int(each["item"]) for each in answer["items"]] == list(one.items)
+    assert all(type(each["item"]) is str for each in answer["items"])
+    assert answer["unknown"] == one.unknown == 0
+    assert answer["hours"] == list(one.hours) == []  # this model knows no clock and no purchases
+    assert "purchase" not in answer
+    assert one.purchase is None
+    assert set(one.items) <= set(ids)
+    for visitor in ({"events": events}, {"exclude": [ids[0]]}):  # rounded by JSON.parse
+        done = _node(example, "recommend.js", *words, json.dumps([visitor]), "5")
+        assert done.returncode == 1
+        assert "is more than a number holds; give its digits as text" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "item"),
+    [
+        *(("tiny_numbers", item) for item in ("007", 7.5, True, str(2**63))),
+        *(("tiny_journey", item) for item in (7, ["a"])),
+    ],
+)
+def test_node_refuses_ids_of_another_kind(
+    example: Path, journeys: str, model: str, item: Any, tmp_path: Path
+) -> None:
+    descriptors = tmp_path / "grpc_service.desc"
+    write_descriptors(descriptors)
+    visitor = {"events": [{"item": item, "action": "view"}]}
+    words = [journeys, model, str(descriptors), json.dumps([visitor]), "4"]
+    done = _node(example, "recommend.js", *words)
+    assert done.returncode == 1
+    kind = "text" if model == "tiny_journey" else "integers"
+    assert f"item: the model's items are {kind}, got {json.dumps(item)}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("visitor", "items", "message"),
     [
         ({"events": [{"item": "a", "action": "buy"}]}, "4", "the model knows no buy"),
         ({"events": [{"item": "a"}]}, "4", "every event needs one"),
-        ({"exclude": list(range(13))}, "4", "exclude: at most 12, got 13"),
+        ({"exclude": list("abcdefghijklm")}, "4", "exclude: at most 12, got 13"),
+        ({"exclude": ["a", None]}, "4", "exclude: an id is missing"),
+        ({"exclude": [7]}, "4", "exclude: the model's items are text, got 7"),
+        ({"exclude": "a"}, "4", "exclude: expected a list"),
         ({"events": [{"item": "a", "action": "view", "time": 1, "age_s": 1}]}, "4", "got both"),
         ({"events": [{"item": "a", "action": "view", "time": "1"}]}, "4", "seconds as a number"),
         ({}, "0", "items: expected 1 to 5, got 0"),

@@ -53,6 +53,36 @@ function padded(values, width, nothing, what) {
   return [...values, ...Array(width - values.length).fill(nothing)];
 }
 
+// An item id as the wire has it, which is as it is in the data: text, or an integer. A number holds
+// integers up to 2^53 exactly; larger ones are given as their digits, or as BigInt.
+function itemId(id, contract, what) {
+  const isText = contract.item_dtype === 'BYTES';
+  if (id === undefined || id === null || id === '') return isText ? '' : -1;
+  const shown = typeof id === 'bigint' ? String(id) : JSON.stringify(id);
+  if (isText) {
+    if (typeof id === 'string') return id;
+    throw new Error(`${what}: the model's items are text, got ${shown}`);
+  }
+  if (Number.isInteger(id) && !Number.isSafeInteger(id)) {
+    throw new Error(`${what}: ${shown} is more than a number holds; give its digits as text`);
+  }
+  const isWhole = Number.isInteger(id) || typeof id === 'bigint'
+    || (typeof id === 'string' && /^-?(0|[1-9][0-9]*)$/.test(id));
+  if (!isWhole || BigInt.asIntN(64, BigInt(id)) !== BigInt(id)) {
+    throw new Error(`${what}: the model's items are integers, got ${shown}`);
+  }
+  return id;
+}
+
+// Items to leave out; one that is missing is a mistake, for it would be answered.
+function excluded(ids, contract) {
+  if (!Array.isArray(ids)) throw new Error(`exclude: expected a list, got ${JSON.stringify(ids)}`);
+  return ids.map((id) => {
+    if (id === undefined || id === null || id === '') throw new Error('exclude: an id is missing');
+    return itemId(id, contract, 'exclude');
+  });
+}
+
 // Seconds before now; NaN, which counts as now, where the event has no time.
 function ageOf(event, nowS) {
   if (event.time != null && event.age_s != null) {
@@ -69,7 +99,7 @@ function ageOf(event, nowS) {
 // The newest events, oldest first, padded in front.
 function newest(visitor, contract, nowS) {
   const events = (visitor.events ?? []).map((event) => ({
-    item: event.item,
+    item: itemId(event.item, contract, 'item'),
     action: code(contract.actions, event.action ?? (contract.actions.length === 1
       ? contract.actions[0] : undefined), 'action'),
     channel: contract.channels.length > 0 ? code(contract.channels, event.channel, 'channel') : 0,
@@ -79,7 +109,7 @@ function newest(visitor, contract, nowS) {
   // An age that is no finite number counts as 0, here as in the model. Sorting is stable.
   const order = (event) => (Number.isFinite(event.age) ? -event.age : 0);
   const kept = events.sort((a, b) => order(a) - order(b)).slice(-contract.length);
-  const padding = { item: null, action: 0, channel: 0, age: 0 };
+  const padding = { item: itemId(null, contract), action: 0, channel: 0, age: 0 };
   return [...Array(contract.length - kept.length).fill(padding), ...kept];
 }
 
@@ -115,10 +145,16 @@ function packFixed(values, size, write) {
 const WANTED = ['next_item', 'score', 'count', 'intent', 'intent_score', 'channel_score',
   'hour_score', 'purchase', 'unknown', 'version'];
 
-// Outputs that this model has: those of categories and of channels may be missing.
+// Outputs that this model has: not those of what its log did not have.
 function wantedOutputs(contract) {
-  return WANTED.filter((name) => (contract.num_intents > 0 || !name.startsWith('intent'))
-    && (contract.channels.length > 0 || name !== 'channel_score'));
+  const has = {
+    intent: contract.num_intents > 0,
+    intent_score: contract.num_intents > 0,
+    channel_score: contract.channels.length > 0,
+    hour_score: contract.has_hours,
+    purchase: contract.has_purchase,
+  };
+  return WANTED.filter((name) => has[name] !== false);
 }
 
 function buildRequest(model, contract, visitors, nowS) {
@@ -128,11 +164,8 @@ function buildRequest(model, contract, visitors, nowS) {
     inputs.push({ name, datatype, shape: [visitors.length, width] });
     contents.push(packers[datatype](values));
   };
-  const nothing = contract.item_dtype === 'BYTES' ? '' : -1;
-  const isItem = (id) => id != null && id !== '';
   const events = visitors.flatMap((visitor) => newest(visitor, contract, nowS));
-  add('item', contract.item_dtype, contract.length,
-    events.map(({ item }) => (isItem(item) ? item : nothing)));
+  add('item', contract.item_dtype, contract.length, events.map(({ item }) => item));
   add('action', 'INT32', contract.length, events.map(({ action }) => action));
   if (contract.channels.length > 0) {
     add('channel', 'INT32', contract.length, events.map(({ channel }) => channel));
@@ -142,8 +175,8 @@ function buildRequest(model, contract, visitors, nowS) {
   add('target_action', 'INT32', 1, visitors.map((visitor) => code(
     contract.actions, visitor.target_action, 'target_action')));
   add('exclude', contract.item_dtype, contract.max_exclude, visitors.flatMap((visitor) => padded(
-    [...new Set((visitor.exclude ?? []).filter(isItem))], contract.max_exclude, nothing,
-    'exclude')));
+    [...new Set(excluded(visitor.exclude ?? [], contract))], contract.max_exclude,
+    itemId(null, contract), 'exclude')));
   if (contract.num_intents > 0) {
     add('allow', 'BYTES', contract.max_allow, visitors.flatMap((visitor) => padded(
       [...new Set(visitor.allow ?? [])], contract.max_allow, '', 'allow')));
@@ -206,7 +239,7 @@ function readAnswer(contract, visitors, answer, k) {
         { item, score: scores[at] })),
       intents: best(read('intent', row), read('intent_score', row)).filter(({ name }) => name),
       channels: best(contract.channels, read('channel_score', row)),
-      hours: best(hours, read('hour_score', row)).slice(0, 3),
+      hours: contract.has_hours === false ? [] : best(hours, read('hour_score', row)).slice(0, 3),
       purchase: read('purchase', row)[0],
       unknown: read('unknown', row)[0],
       version: read('version', row)[0],
