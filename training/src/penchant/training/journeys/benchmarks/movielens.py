@@ -26,7 +26,7 @@ RECIPE = JourneyRecipe(
     split=JourneySplit(by="leave_one_out", repeats=False),
     network=JourneyNetworkConfig(window=200, profile=0, similarity="cosine"),
     fit=JourneyFitConfig(max_epochs=100, patience=10, loss="full"),
-    trainer={"check_val_every_n_epoch": 2, "accelerator": "cpu"},
+    trainer={"accelerator": "cpu"},
 )
 
 

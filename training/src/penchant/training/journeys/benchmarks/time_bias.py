@@ -31,7 +31,7 @@ RECIPE = JourneyRecipe(
         window=50, profile=0, width=64, num_blocks=2, dropout=0.3, similarity="cosine"
     ),
     fit=JourneyFitConfig(batch_size=32, max_epochs=20, patience=20, loss="full", head_weight=0.0),
-    trainer={"accelerator": "cpu", "check_val_every_n_epoch": 4},
+    trainer={"accelerator": "cpu"},
 )
 
 
