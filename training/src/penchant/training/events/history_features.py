@@ -1,8 +1,8 @@
 """What is known of a visitor just before a moment, as one Ibis query over her events.
 
 A row stands for a visitor at a cut-off time t. Everything in it is made of events strictly before
-t: the one place where events are taken is :func:`_past`. The expressions are tested to give the same
-on DuckDB and on Spark: group-bys with conditional aggregates; a window costs a column, not a pass.
+t: the one place where events are taken is :func:`_past`. Expressions are tested to give the same on
+DuckDB and on Spark: group-bys with conditional aggregates; a window costs a column, not a pass.
 """
 
 from __future__ import annotations
