@@ -173,7 +173,7 @@ def test_an_engine_that_answers_wrongly_is_not_kept(
     def refuse(*_: object) -> None:
         raise ValueError("purchase: expected the net's answers within 0.0001, got 0.3")
 
-    monkeypatch.setattr("penchant.serving.engines.build_plan.check_agreement", refuse)
+    monkeypatch.setattr("penchant.serving.engines.golden_steps.check_agreement", refuse)
     assert build(shop, JOURNEY) == 2
     said = capsys.readouterr().err
     assert "version 2 in fp32 does not answer as its net does: purchase: expected" in said

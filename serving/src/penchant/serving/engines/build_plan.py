@@ -11,20 +11,17 @@ from typing import Final
 from rich.console import Console
 
 from penchant.clients.home import Home
-from penchant.serving.engines.agreement import check_agreement
 from penchant.serving.engines.builder import build_engine, can_refit
 from penchant.serving.engines.device import Device, this_device
+from penchant.serving.engines.golden_steps import GoldenStep, golden_steps
 from penchant.serving.engines.library import EngineLibrary, find_engine_library
 from penchant.serving.engines.plan import Plan, plan_key
 from penchant.serving.engines.precision import Precision
 from penchant.serving.engines.refit import Retrain, refit_or_build
-from penchant.serving.engines.session import EngineSession
-from penchant.serving.golden import Tensors
 from penchant.serving.package import ModelPackage
-from penchant.serving.pieces import StepName, cut, net_files
+from penchant.serving.pieces import StepName, net_files
 from penchant.serving.registry import Registry
 from penchant.serving.rollout.roles import check_name
-from penchant.serving.targets.chain import Chain
 from penchant.serving.tracking_uri import masked
 
 MEGABYTE: Final = 1e6
@@ -108,9 +105,9 @@ def _build_all(order: _Order) -> list[str]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         package = order.registry.fetch(order.model, order.version, folder)
-        expected = _golden_tensors(package, order.version) if order.device else {}
+        golden = golden_steps(package, order.version) if order.device else {}
         for step, net in net_files(package, folder).items():
-            check = partial(_check, order, expected.get(step))
+            check = partial(_check, order.library, golden.get(step))
             plan = _built(order, package, step, net, folder, check)
             path = plan.save(order.engines / str(order.version) / step)
             lines.append(_told(plan, step, path))
@@ -183,34 +180,10 @@ def _net_of(order: _Order, version: int, step: StepName, folder: Path) -> Path:
     return net_files(package, parts)[step]
 
 
-def _golden_tensors(package: ModelPackage, version: int) -> dict[StepName, tuple[Tensors, Tensors]]:
-    """What each GPU step takes and gives for the golden rows, by ONNX Runtime."""
-    pieces = cut(package, version)
-    tensors = Chain(pieces).run(package.golden().inputs)
-    return {
-        piece.step: (
-            piece.taken(tensors),
-            {name: tensors[tensor] for name, tensor in piece.outputs.items()},
-        )
-        for piece in pieces
-        if piece.runs_on_gpu
-    }
-
-
-def _check(order: _Order, golden: tuple[Tensors, Tensors] | None, plan: Plan) -> None:
+def _check(library: EngineLibrary, golden: GoldenStep | None, plan: Plan) -> None:
     """Have the engine answer the golden rows; nothing to do without a GPU."""
-    if golden is None:
-        return
-    inputs, expected = golden
-    with EngineSession(plan, order.library) as session:
-        got = session.run(inputs)
-    try:
-        check_agreement(expected, got, plan.record.precision)
-    except ValueError as error:
-        raise ValueError(
-            f"the engine of {order.model} version {order.version} in {plan.record.precision} does "
-            f"not answer as its net does: {error}; build with --precision tf32 or fp32"
-        ) from error
+    if golden is not None:
+        golden.check(plan, library)
 
 
 def _told(plan: Plan, step: StepName, path: Path) -> str:

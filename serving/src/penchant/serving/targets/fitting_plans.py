@@ -10,6 +10,7 @@ from penchant.serving.engines.check_plan import check_plan, mismatch
 from penchant.serving.engines.device import Device, this_device
 from penchant.serving.engines.library import TENSORRT, EngineLibrary, find_engine_library
 from penchant.serving.engines.plan import Plan
+from penchant.serving.engines.precision import Precision
 from penchant.serving.pieces import StepName
 
 
@@ -30,43 +31,54 @@ class Built:
         return f"penchant build engine --model {self.model} --version {self.version}"
 
 
-def fitting_plans(
-    built: Built,
-    step: StepName,
-    net: Path,
-    *,
-    library: EngineLibrary | None = None,
-    device: Device | None = None,
-) -> list[Plan]:
-    """The plan for this machine, first, and those for other cards that can stand beside it.
-
-    Of several for one card that differ in precision, it is the one that was built last.
-
-    Args:
-        built: where the version's plans are.
-        step: whose plans.
-        net: the graph that they have to be built of.
-        library: what is to run them; by default the one that is installed.
-        device: where they are to run; by default this machine's GPU.
+def serving_machine() -> tuple[EngineLibrary, Device]:
+    """TensorRT and the GPU that plans are to run on here.
 
     Raises:
-        ValueError: if none fits this machine; the message says why, and holds the command that
-            builds one.
+        ValueError: if one of them is missing; the message says how to get it.
     """
-    library = library or find_engine_library()
+    library, device = find_engine_library(), this_device()
     if library.name != TENSORRT:
         raise ValueError(
             f"tensorrt: expected the library whose plans Triton runs, got {library.name} alone; "
             "run: pip install 'penchant[gpu]'"
         )
-    device = device or this_device()
     if device is None:
         raise ValueError(
             "tensorrt: expected a GPU to serve on, got none that CUDA finds; see `nvidia-smi`, or "
             "publish with --target cpu"
         )
+    return library, device
+
+
+def fitting_plans(
+    built: Built,
+    step: StepName,
+    net: Path,
+    *,
+    library: EngineLibrary,
+    device: Device,
+    precision: Precision | None = None,
+) -> list[Plan]:
+    """The plan for this machine, first, and those for other cards that can stand beside it.
+
+    Args:
+        built: where the version's plans are.
+        step: whose plans.
+        net: the graph that they have to be built of.
+        library: what is to run them.
+        device: where they are to run.
+        precision: which plans to take; by default those that were built last.
+
+    Raises:
+        ValueError: if none fits this machine; the message says why, and holds the command that
+            builds one.
+    """
     folder = built.folder / step
-    records = sorted(folder.glob("*.json"), key=lambda path: -path.stat().st_mtime_ns)
+    records = sorted(
+        folder.glob(f"*-{precision}-*.json" if precision else "*.json"),
+        key=lambda path: -path.stat().st_mtime_ns,
+    )
     problems = []
     for path in records:
         try:

@@ -17,13 +17,14 @@ from tritonclient.grpc import model_config_pb2 as pb
 from penchant.clients.contract import CHALLENGER_SUFFIX
 from penchant.clients.wire_contract import WireContract
 from penchant.serving.engines.plan import Plan
+from penchant.serving.engines.precision import Precision
 from penchant.serving.fuse import FULL_GRAPH
 from penchant.serving.golden import Tensors
 from penchant.serving.model_config import default_instances, dynamic_batching
 from penchant.serving.package import ModelPackage
 from penchant.serving.pieces import Piece, StepName, cut, net_files
 from penchant.serving.targets.ensemble import Ensemble, Step, rows_between
-from penchant.serving.targets.fitting_plans import Built, fitting_plans
+from penchant.serving.targets.fitting_plans import Built, fitting_plans, serving_machine
 from penchant.serving.targets.rendering import Render, TargetName
 
 
@@ -33,6 +34,8 @@ class TensorRTTarget:
 
     engines: Path
     """Folder of plans: those of a model's version lie in ``<model>/<version>/<step>/``."""
+    precision: Precision | None = None
+    """Precision of the plans to serve; by default that of those that were built last."""
     gpu_instances: int = 2
     """Execution contexts of a plan on each GPU: one computes while the other copies."""
     cpu_instances: int = field(default_factory=default_instances)
@@ -63,9 +66,14 @@ class TensorRTTarget:
         # A challenger is the registered model under another name.
         registered = package.manifest.name.removesuffix(CHALLENGER_SUFFIX)
         built = Built(self.engines / registered / str(version), registered, version)
+        library, device = serving_machine()
         with tempfile.TemporaryDirectory() as temporary:
-            nets = net_files(package, Path(temporary))
-            plans = {step: fitting_plans(built, step, net) for step, net in nets.items()}
+            plans = {
+                step: fitting_plans(
+                    built, step, net, library=library, device=device, precision=self.precision
+                )
+                for step, net in net_files(package, Path(temporary)).items()
+            }
         return self.render(package, version, plans)
 
     def render(
