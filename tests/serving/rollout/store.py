@@ -12,8 +12,10 @@ from penchant.serving.registry import Registry
 from penchant.serving.repository import Repository
 from penchant.serving.rollout.desired_state import DesiredState, RegisteredModel
 from penchant.serving.rollout.gates import Gates, LatencyGate, QualityGate
+from penchant.serving.rollout.live_server import LiveServer
 from penchant.serving.rollout.reconciler import Reconciler
 from penchant.serving.rollout.rollout import Rollout
+from penchant.serving.rollout.status_rows import Row, registered_rows
 
 QUICK = Gates(quality=QualityGate(rounds=200), latency=LatencyGate(enabled=False))
 """Without timing: what is timed on a busy machine may stay undecided."""
@@ -45,6 +47,12 @@ class Store:
     def point(self, role: str, version: int, model: str = "tiny") -> None:
         """Move an alias, as somebody does in MLflow."""
         Registry(self.home).connect().set_alias(model, role, version)
+
+    def status(self) -> list[Row]:
+        """What `penchant status` shows of the tiny model."""
+        repository = Repository(self.home.model_repository)
+        server = LiveServer.of(self.home, repository)
+        return registered_rows([self.model()], repository, server)
 
     def served(self, name: str = "tiny") -> int | None:
         """The package version that the repository serves; None where it serves none."""

@@ -26,7 +26,6 @@ from penchant.serving.repository import Repository
 from penchant.serving.rollout.promote import promote
 from penchant.serving.rollout.reconcile import reconcile
 from penchant.serving.rollout.rollback import rollback
-from penchant.serving.rollout.status import find_rows
 from penchant.serving.supervisor import Supervisor
 
 ROWS = raw_rows(4)
@@ -125,7 +124,7 @@ def test_the_challenger_answers_beside_the_champion_until_it_is_withdrawn(live: 
     with PropensityClient(live.server.address, model="tiny_challenger", deadline_s=30) as client:
         scores = client.score(rows_of_columns())
         assert set(scores.version.tolist()) == {AS_GOOD}
-    champion, challenger = find_rows(live.store.rollout(), live.store.home, [])
+    champion, challenger = live.store.status()
     assert (champion.health, challenger.health) == ("answers", "answers")
     assert (champion.served, challenger.served) == (FIRST, AS_GOOD)
 

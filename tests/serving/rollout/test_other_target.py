@@ -11,7 +11,6 @@ from penchant.serving.repository import Repository
 from penchant.serving.rollout.promote import promote
 from penchant.serving.rollout.reconcile import reconcile
 from penchant.serving.rollout.rollback import rollback
-from penchant.serving.rollout.status import find_rows
 
 
 def target(store: Store, name: str = "tiny") -> str:
@@ -28,7 +27,7 @@ def test_the_same_version_moves_to_another_target_and_later_ones_stay_there(
 
     assert "publish tiny version 1: on rehearsal instead of cpu" in capsys.readouterr().out
     assert target(served) == "rehearsal"
-    (row,) = find_rows(served.rollout(), served.home, [])
+    (row,) = served.status()
     assert (row.target, row.served) == ("rehearsal", FIRST)
     promote("tiny", version=AS_GOOD, home=home, gates=QUICK)
     assert target(served) == "rehearsal"

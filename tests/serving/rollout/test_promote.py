@@ -6,14 +6,17 @@ import pytest
 from tests.serving.rollout.conftest import AS_GOOD, FIRST, WORSE, WRONG
 from tests.serving.rollout.store import QUICK, Store
 
+from penchant.serving.package import ModelPackage
 from penchant.serving.publish import publish
 from penchant.serving.registry import CHALLENGER, CHAMPION
+from penchant.serving.repository import Repository
 from penchant.serving.rollout import record
 from penchant.serving.rollout.gates import Gates, QualityGate
 from penchant.serving.rollout.promote import promote
 from penchant.serving.rollout.reconcile import reconcile
+from penchant.serving.rollout.roles import as_served
 from penchant.serving.rollout.rollback import rollback
-from penchant.serving.rollout.status import find_rows, status
+from penchant.serving.rollout.status import status
 
 
 def aliases(store: Store) -> dict[str, int]:
@@ -160,7 +163,7 @@ def test_status_says_what_is_wanted_served_and_refused(
 
     assert status(home=home) == 1
 
-    champion, challenger = find_rows(served.rollout(), served.home, [])
+    champion, challenger = served.status()
     assert (champion.wanted, champion.served, champion.health) == (FIRST, FIRST, "no server runs")
     assert (champion.target, champion.refusal) == ("cpu", "")
     assert champion.since
@@ -169,3 +172,29 @@ def test_status_says_what_is_wanted_served_and_refused(
     said = capsys.readouterr().out
     assert "challenger" in said
     assert "PyTorch's golden answers" in said
+
+
+def test_status_shows_what_is_served_while_the_registry_is_away(
+    served: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(home=served.home.folder, tracking_uri="http://127.0.0.1:9") == 1
+
+    said = capsys.readouterr().out
+    assert "What is wanted is not known" in said
+    assert "tiny" in said
+    assert "no server runs" in said
+
+
+def test_status_shows_what_was_published_without_the_registry(
+    served: Store, tiny_package: ModelPackage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = as_served(tiny_package, CHALLENGER)
+    Repository(served.home.model_repository).publish(package, version=7)
+    assert [row.served for row in served.status()] == [FIRST, 7]
+    (served.home.model_repository / "tiny_challenger").rename(
+        served.home.model_repository / "stray"
+    )
+
+    status(home=served.home.folder)
+
+    assert "stray" in capsys.readouterr().out

@@ -19,12 +19,13 @@ from tests.serving.rollout.store import QUICK, Store, copy_of
 from tests.serving.servers import wait_until
 
 from penchant.clients.home import Home
-from penchant.serving.registry import CHALLENGER, CHAMPION, Registry, StoreError
+from penchant.serving.registry import CHALLENGER, CHAMPION, Registry
 from penchant.serving.rollout import desired_state
 from penchant.serving.rollout.gates import QualityGate
 from penchant.serving.rollout.reconciler import Reconciler
 from penchant.serving.rollout.rollout import Rollout
 from penchant.serving.rollout.watch import LONGEST_PAUSE_S, Watch
+from penchant.serving.tracking_uri import StoreError
 
 SHORT = replace(QUICK, quality=QualityGate(enabled=False))
 

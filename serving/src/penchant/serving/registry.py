@@ -17,6 +17,7 @@ from penchant.serving.mlflow_calls import quiet_mlflow, unchanged_environment, v
 from penchant.serving.package import ModelPackage
 from penchant.serving.tracking_uri import (
     TRACKING_URI_VARIABLE,
+    StoreError,
     check_reachable,
     masked,
     unreachable,
@@ -37,10 +38,6 @@ _REQUIREMENTS: Final = (f"penchant[serving]=={metadata.version('penchant')}",)
 _NOT_THERE: Final = "RESOURCE_DOES_NOT_EXIST"
 _IMPATIENT: Final = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
 """For the first call alone: by default MLflow retries for minutes."""
-
-
-class StoreError(ValueError):
-    """The store, not what was asked of it, is at fault: the same may work later."""
 
 
 class Registry:

@@ -15,6 +15,10 @@ CONNECT_TIMEOUT_S: Final = 3.0
 _PASSWORD: Final = re.compile(r"(?<=://)([^/@\s]*?):([^/\s]*)@")
 
 
+class StoreError(ValueError):
+    """The store, not what was asked of it, is at fault: the same may work later."""
+
+
 def masked(text: str) -> str:
     """The text with the password of every URI in it replaced, to be shown or logged."""
     return _PASSWORD.sub(r"\1:***@", text)
@@ -40,9 +44,9 @@ def check_reachable(tracking_uri: str) -> None:
         raise unreachable(tracking_uri, str(error)) from error
 
 
-def unreachable(tracking_uri: str, reason: str) -> ValueError:
+def unreachable(tracking_uri: str, reason: str) -> StoreError:
     """What to raise about a store that does not answer; passwords are masked."""
-    return ValueError(
+    return StoreError(
         f"tracking_uri: expected an MLflow store that answers at {masked(tracking_uri)}, got: "
         f"{masked(reason)}; start it, or correct the tracking URI or {TRACKING_URI_VARIABLE}; with "
         "neither, the store is SQLite in the home folder"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from penchant.serving.mlflow_calls import quiet_mlflow, variables
 from penchant.serving.package import ModelPackage
-from penchant.serving.registry import PACKAGE_TAG, Registry, StoreError
-from penchant.serving.tracking_uri import masked
+from penchant.serving.registry import PACKAGE_TAG, Registry
+from penchant.serving.tracking_uri import StoreError, masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

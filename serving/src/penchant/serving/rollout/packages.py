@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from penchant.serving.package import ModelPackage
-from penchant.serving.registry import StoreError
 from penchant.serving.rollout.desired_state import DesiredState
+from penchant.serving.tracking_uri import StoreError
 
 
 class Packages:

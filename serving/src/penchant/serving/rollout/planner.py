@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penchant.clients.contract import CHALLENGER_SUFFIX
-from penchant.serving.registry import CHALLENGER, CHAMPION, StoreError
+from penchant.serving.registry import CHALLENGER, CHAMPION
 from penchant.serving.repository import Repository
 from penchant.serving.rollout.actual_state import Served, look
 from penchant.serving.rollout.desired_state import RegisteredModel
@@ -21,6 +21,7 @@ from penchant.serving.rollout.record import KEY, ROLE, remembered
 from penchant.serving.rollout.roles import ROLES, served_name
 from penchant.serving.rollout.wire_change import wire_changes
 from penchant.serving.targets.rendering import TargetName
+from penchant.serving.tracking_uri import StoreError
 
 
 @dataclass(frozen=True, kw_only=True)

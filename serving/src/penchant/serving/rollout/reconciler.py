@@ -16,7 +16,7 @@ from typing import Final
 
 from penchant.clients.home import Home
 from penchant.serving.durable import exclusive
-from penchant.serving.registry import CHALLENGER, CHAMPION, StoreError
+from penchant.serving.registry import CHALLENGER, CHAMPION
 from penchant.serving.repository import Repository
 from penchant.serving.rollout import record
 from penchant.serving.rollout.actual_state import look
@@ -31,6 +31,7 @@ from penchant.serving.rollout.roles import as_served, served_name
 from penchant.serving.rollout.trial import run_trial
 from penchant.serving.targets.choose import make_target
 from penchant.serving.targets.rendering import TargetName
+from penchant.serving.tracking_uri import StoreError
 
 LOCK_TIMEOUT_S: Final = 120.0
 """Longest wait for another reconciler: it may be trying a version."""

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from penchant.serving.registry import CHAMPION, StoreError
+from penchant.serving.registry import CHAMPION
 from penchant.serving.rollout.desired_state import DesiredState, RegisteredModel
 from penchant.serving.rollout.gates import BLOCK, PASS, Gates, Verdict
 from penchant.serving.rollout.plan import Step
+from penchant.serving.tracking_uri import StoreError
 
 _PREFIX: Final = "penchant.rollout."
 OUTCOME: Final = _PREFIX + "outcome"
