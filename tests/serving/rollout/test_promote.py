@@ -53,6 +53,13 @@ def test_a_version_that_does_not_exist_is_named(served: Store) -> None:
     assert aliases(served) == {CHAMPION: FIRST}
 
 
+def test_the_champion_is_not_made_its_own_challenger(served: Store) -> None:
+    with pytest.raises(ValueError, match="expected another than the champion, got version 1"):
+        promote("tiny", version=FIRST, to="challenger", home=served.home.folder)
+
+    assert (aliases(served), served.served()) == ({CHAMPION: FIRST}, FIRST)
+
+
 def test_only_the_alias_moves_where_asked_and_a_reconciler_does_the_rest(served: Store) -> None:
     home = served.home.folder
     promote("tiny", version=AS_GOOD, alias_only=True, home=home)

@@ -61,8 +61,14 @@ class Rollout:
         """Point an alias at a version, which then has no other role.
 
         Raises:
-            ValueError: if there is no such version, or the store fails.
+            ValueError: if there is no such version, it is the champion that is to be challenger, or
+                the store fails.
         """
+        if role == CHALLENGER and model.aliases.get(CHAMPION) == version:
+            raise ValueError(
+                f"version: expected another than the champion, got version {version} of "
+                f"{model.name!r}, which is; make another version champion first"
+            )
         self.desired.point(model.name, role, version)
         # Asked for anew, it is tried anew.
         if model.tag(version, record.KEY):
