@@ -1,8 +1,8 @@
 """The model package: the folder that training hands to serving.
 
-    manifest.json  encode.onnx  net.onnx  decode.onnx  golden.npz  report/…
+    manifest.json  encode.onnx  net.onnx  decode.onnx  golden.npz  holdout.npz  report/…
 
-Training writes the graphs, the golden rows and the report, then seals the folder; from then on
+Training writes the graphs, golden and held-out rows and the report, then seals it; from then on
 every file is held by its SHA-256 in the manifest. Shapes: B rows, G goals, F features.
 """
 
