@@ -13,7 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import onnx.utils
 import torch
+from torch import Tensor, nn
 
 from penchant.clients.journey_contract import JourneyContract
 from penchant.training.calibration import BetaCalibration, GoalCalibration
@@ -32,7 +34,7 @@ from penchant.training.journeys.journey_export import export_journey_net, trace_
 from penchant.training.journeys.journey_net import ItemContent, JourneyNet, JourneySizes
 from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
 from penchant.training.journeys.served_journey import ServedJourney
-from penchant.training.net_export import export_net, trace_net
+from penchant.training.net_export import EXAMPLE_ROWS, export_net
 from penchant.training.network_config import FeatureSizes, NetworkConfig
 from penchant.training.propensity_net import PropensityNet
 from penchant.training.served_propensity import ServedPropensity, reference_shape
@@ -41,13 +43,14 @@ PROPENSITY_SIZES: Final = FeatureSizes(
     bins=(32,) * 10, categories=(4, 5, 8, 9, 10, 12, 15, 22, 100, 1_000)
 )
 """Ten numbers and ten categories, as a shop's table has them."""
+INPUTS: Final = ("position", "missing", "category")
 NUM_CATEGORIES: Final = 200
 
 Rows = dict[str, npt.NDArray[Any]]
 
 
 def write_propensity(folder: Path, *, num_rows: int) -> None:
-    """Write a propensity net of the default shape, and rows for it.
+    """Write a propensity net of the default shape without reasons, and rows for it.
 
     Args:
         folder: Where the three files go.
@@ -61,8 +64,11 @@ def write_propensity(folder: Path, *, num_rows: int) -> None:
         calibration=BetaCalibration([GoalCalibration()]),
         reference=torch.zeros(reference_shape(net)),
     )
-    export_net(served, folder / "net.onnx")
-    torch.export.save(trace_net(served), folder / "net.pt2")
+    whole = folder / "whole.onnx"
+    export_net(served, whole)
+    onnx.utils.extract_model(whole, folder / "net.onnx", list(INPUTS), ["propensity"])
+    whole.unlink()
+    torch.export.save(_trace_scores(served), folder / "net.pt2")
     random = np.random.default_rng(0)
     bins, categories = PROPENSITY_SIZES.bins, PROPENSITY_SIZES.categories
     position = random.uniform(0, 1, (num_rows, len(bins))) * bins
@@ -73,6 +79,29 @@ def write_propensity(folder: Path, *, num_rows: int) -> None:
         "category": random.integers(0, categories, (num_rows, len(categories))).astype(np.int32),
     }
     np.savez(folder / "inputs.npz", allow_pickle=False, **rows)
+
+
+class _Scores(nn.Module):
+    """A served net without its reasons, as callers ask for it who want none."""
+
+    def __init__(self, served: ServedPropensity) -> None:
+        super().__init__()
+        self.served = served
+
+    def forward(self, position: Tensor, missing: Tensor, category: Tensor) -> tuple[Tensor]:
+        return (self.served.propensity(position, missing, category),)
+
+
+def _trace_scores(served: ServedPropensity) -> torch.export.ExportedProgram:
+    columns = (len(PROPENSITY_SIZES.bins), len(PROPENSITY_SIZES.categories))
+    numbers = torch.zeros(EXAMPLE_ROWS, columns[0])
+    categories = torch.zeros(EXAMPLE_ROWS, columns[1], dtype=torch.int32)
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(
+        _Scores(served).eval(),
+        (numbers, numbers.clone(), categories),
+        dynamic_shapes=tuple({0: batch} for _ in INPUTS),
+    )
 
 
 def write_journey(

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from penchant.training.benchmarks.bare_nets import PROPENSITY_SIZES
+from penchant.training.benchmarks.softmax_check import softmax_checks
 from penchant.training.dataset import EncodedDataset, PropensityDataModule
 from penchant.training.device import trainer_options
 from penchant.training.journeys.benchmarks.movielens import RECIPE
@@ -215,7 +216,7 @@ def _plain_rows_per_s(dataset: EncodedDataset, rows: int, batch_size: int, devic
             logits = net(position, missing, category)
             losses = trunk_losses(logits, label, fold, num_trunks=net.config.trunks)
             optimizer.zero_grad()
-            losses.sum().backward()
+            torch.autograd.backward(losses.sum())
             optimizer.step()
 
     return _timed_passes(run, rows, device)
@@ -225,7 +226,7 @@ def _propensity_flops(dataset: EncodedDataset, rows: int) -> float:
     module = PropensityModule(_propensity_net(), FitConfig())
     with FlopCounterMode(display=False) as counted:
         torch.autograd.backward(module.training_step(dataset.batch(slice(0, rows)), 0))
-    return counted.get_total_flops() / rows
+    return float(counted.get_total_flops() / rows)
 
 
 def _journeys(visitors: int) -> tuple[Journeys, Catalogue]:
@@ -254,7 +255,7 @@ def _journey_flops(journeys: Journeys, catalogue: Catalogue) -> float:
     batch = next(iter(loop.data.train_dataloader()))
     with FlopCounterMode(display=False) as counted:
         torch.autograd.backward(loop.module.training_step(batch, 0))
-    return counted.get_total_flops() / len(batch.item)
+    return float(counted.get_total_flops() / len(batch.item))
 
 
 def main(device: str = "cpu", small: bool = False) -> None:
@@ -269,14 +270,16 @@ def main(device: str = "cpu", small: bool = False) -> None:
     sizes = (512, 4_096, 16_384) if on_gpu and not small else (512,)
     visitors = 32 if small else 6_040 if on_gpu else 256
     plain = 16 if small else 1_024 if on_gpu else 128
+    for found in softmax_checks(device):
+        _say(found)
     for speed in propensity_speeds(device, num_rows=rows, batch_sizes=sizes):
-        _say(speed)
+        _say(asdict(speed))
     for speed in journey_speeds(device, visitors=visitors, plain_visitors=plain):
-        _say(speed)
+        _say(asdict(speed))
 
 
-def _say(speed: FitSpeed) -> None:
-    sys.stdout.write(json.dumps(asdict(speed)) + "\n")
+def _say(found: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
 
 

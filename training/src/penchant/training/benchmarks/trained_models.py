@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from penchant.clients.journey_contract import JourneyContract
 from penchant.training.fit import fit_propensity
 from penchant.training.journeys.fit import fit_journeys
 from penchant.training.journeys.journey_data import read_journeys
@@ -97,8 +98,8 @@ def train_journey_model(folder: Path, *, events: int, epochs: int, trainer: dict
         metrics={},
         blend=model.blend.as_dict(),
     )
-    net = trace_journey_net(served, package.contract)
-    torch.export.save(net, folder / "net.pt2")
+    assert isinstance(package.contract, JourneyContract)
+    torch.export.save(trace_journey_net(served, package.contract), folder / "net.pt2")
 
 
 def main(folder: Path, small: bool = False, device: str = "auto") -> None:

@@ -1,0 +1,1 @@
+"""What a machine with an NVIDIA GPU gives: parity, training, engines, each beside its floor."""
