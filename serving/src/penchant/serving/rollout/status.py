@@ -18,7 +18,7 @@ from penchant.serving.rollout.roles import check_name
 from penchant.serving.rollout.status_rows import Row, other_rows, registered_rows
 from penchant.serving.tracking_uri import StoreError
 
-_HEADS: Final = ("model", "role", "wanted", "served", "target", "since", "health", "last refusal")
+_HEADS: Final = ("model", "role", "wanted", "served", "target", "since", "health")
 
 
 def status(
@@ -59,16 +59,22 @@ def status(
     if model is None or problem:
         rows += other_rows({each.name for each in models}, place, server)
     console.print(_table(rows) if rows else "no model is registered, none is served")
+    for row in rows:
+        if row.refusal:
+            console.print(Text(f"{row.model}, {row.role}: {row.refusal}"))
     if problem:
         console.print(Text(f"What is wanted is not known: {problem}"))
     return int(bool(problem) or not all(row.is_well for row in rows))
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table(*_HEADS, box=None)
+    table = Table(box=None)
+    for head in _HEADS:
+        # What is long is for the last column to wrap.
+        table.add_column(head, no_wrap=head != _HEADS[-1])
     for row in rows:
         numbers = (_number(row.wanted), _number(row.served))
-        words = (row.target, row.since, row.health, row.refusal)
+        words = (row.target, row.since.removesuffix("+00:00"), row.health)
         table.add_row(*map(Text, (row.model, row.role, *numbers, *words)))
     return table
 
