@@ -19,7 +19,7 @@ def test_one_device_unless_more_are_asked_for() -> None:
     assert options == {"max_epochs": 3, "devices": 1, "use_distributed_sampler": False}
 
 
-@pytest.mark.parametrize("devices", [2, "2", [0, 1]])
+@pytest.mark.parametrize("devices", [2, "2", [0, 1], "0,1"])
 def test_several_devices_are_processes_that_share_the_gradient(devices: object) -> None:
     options = trainer_options({"accelerator": "cpu", "devices": devices})
     assert isinstance(options["strategy"], DDPStrategy)

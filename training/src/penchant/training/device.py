@@ -50,6 +50,8 @@ def _uses_cuda(options: Mapping[str, Any]) -> bool:
 def _is_several(options: Mapping[str, Any]) -> bool:
     """Whether more than one process is asked for."""
     devices = options["devices"]
+    if isinstance(devices, str) and "," in devices:
+        devices = devices.strip(",").split(",")
     if isinstance(devices, Sequence) and not isinstance(devices, str):
         count = len(devices)
     elif devices in ("auto", "-1", -1):

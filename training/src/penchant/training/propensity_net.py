@@ -229,8 +229,10 @@ class PropensityNet(nn.Module):
         hidden = self._activate(hidden)
         for layer in self.layers:
             hidden = self._activate(layer(hidden.flatten(1, 2)).view(shape))
+        if hidden.dtype != self.head.dtype:  # in mixed precision; an export is to meet no cast
+            hidden = hidden.to(self.head.dtype)
         with in_full_precision(hidden.device):
-            scored = torch.matmul(hidden.to(self.head.dtype), self.head)  # (T, k, B, G)
+            scored = torch.matmul(hidden, self.head)  # (T, k, B, G)
         return (scored + self.head_bias.unsqueeze(2)).flatten(0, 1).transpose(0, 1)
 
     def _activate(self, hidden: Tensor) -> Tensor:

@@ -64,9 +64,23 @@ def chosen(attempts: list[Attempt]) -> RuntimeName:
 
 
 def make_runner(
-    runtime: RuntimeName, net: Net, precision: Precision, rows: int, settings: Settings
+    runtime: RuntimeName,
+    net: Net,
+    precision: Precision,
+    rows: int,
+    settings: Settings,
+    *,
+    compiled: bool = True,
 ) -> Runner:
-    """A net in a runtime, for batches of up to so many rows.
+    """A net in a runtime.
+
+    Args:
+        runtime: Which.
+        net: What it runs.
+        precision: What products are computed in.
+        rows: Most rows of a batch.
+        settings: Device and folder.
+        compiled: Whether PyTorch compiles it, which takes longer than a few answers.
 
     Raises:
         ValueError: If the runtime does not take the net, or is not there.
@@ -82,7 +96,7 @@ def make_runner(
             net.model,
             precision,
             device=settings.device,
-            compiled=not settings.is_dry,
+            compiled=compiled and not settings.is_dry,
         )
     library = _library(TENSORRT if runtime == TENSORRT else TENSORRT_RTX)
     plan = build_engine(

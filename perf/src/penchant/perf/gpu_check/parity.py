@@ -38,7 +38,8 @@ def rows(settings: Settings) -> Iterator[Row]:
         yield from _compared(model, "onnxruntime on the CPU", "fp32", found, expected)
         for precision in PRECISIONS:
             try:
-                runner = make_runner(engine, model.net, precision, _count(inputs), settings)
+                count = len(next(iter(inputs.values())))
+                runner = make_runner(engine, model.net, precision, count, settings, compiled=False)
                 found = answers(runner, inputs, settings.device)
             except Exception as error:  # A precision that the runtime does not take.
                 head = {"model": model.kind, "by": engine, "precision": precision}
@@ -78,7 +79,3 @@ def _compared(
             row["difference"] = float(difference.max())
             row["agrees"] = bool((difference <= tolerance.around(wanted)).all())
         yield row
-
-
-def _count(inputs: Tensors) -> int:
-    return len(next(iter(inputs.values())))

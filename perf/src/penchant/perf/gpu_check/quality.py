@@ -58,7 +58,8 @@ def _answers(
     model: SmallModel, inputs: Tensors, precision: Precision, settings: Settings
 ) -> Tensors:
     """All outputs (N, …), asked in batches."""
-    runner = make_runner(runtime_of(settings), model.net, precision, CHUNK, settings)
+    engine = runtime_of(settings)
+    runner = make_runner(engine, model.net, precision, CHUNK, settings, compiled=False)
     count = len(next(iter(inputs.values())))
     parts = [
         answers(runner, {n: v[at : at + CHUNK] for n, v in inputs.items()}, settings.device)

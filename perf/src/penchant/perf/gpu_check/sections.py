@@ -40,7 +40,7 @@ SECTIONS: Final = (
     Section(name="environment", title="The card, and what it does at best", limit_s=40),
     Section(name="models", title="Nets and small models to be measured", limit_s=150),
     Section(name="runtimes", title="Which runtime stands for the engine", limit_s=45),
-    Section(name="speed", title="Engines: latency, throughput and floor", limit_s=150),
+    Section(name="speed", title="Engines: latency, throughput and floor", limit_s=180),
     Section(name="training", title="Training: samples a second", limit_s=100),
     Section(name="parity", title="The same answers from every runtime", limit_s=60),
     Section(name="quality", title="What precision costs quality", limit_s=45),
