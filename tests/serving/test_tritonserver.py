@@ -210,36 +210,3 @@ def _exit_code(condition: str, version: tuple[int, int]) -> int:
     """What the Makefile's line says of a Python."""
     code = f"import sys; sys.version_info = {(*version, 0)}; {condition}"
     return subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
-
-
-def _container_start(tmp_path: Path) -> list[str]:
-    """Options that the container's entry point gives to a tritonserver, which is not there."""
-    fake = tmp_path / "tritonserver"
-    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    fake.chmod(0o755)
-    done = subprocess.run(
-        [ROOT / "serving" / "container" / "entrypoint.sh", "--log-verbose=1"],
-        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    return done.stdout.splitlines()
-
-
-def test_the_container_guards_what_the_own_server_guards(tmp_path: Path, launch: Launch) -> None:
-    first, second = _container_start(tmp_path), _container_start(tmp_path)
-
-    option = "--grpc-restricted-protocol="
-    (own,) = [o for o in tritonserver.command_line(find_tritonserver(), launch) if option in o]
-    guarded = [o for start in (first, second) for o in start if option in o]
-    assert len(guarded) == 2
-    assert {o.partition(":")[0] for o in guarded} == {own.partition(":")[0]}
-    keys = [o.partition(":penchant=")[2] for o in guarded]
-    assert keys[0] != keys[1]
-    assert all(re.fullmatch(r"[0-9a-f]{32}", key) for key in keys)
-    assert "--model-control-mode=none" in first
-    assert first[-1] == "--log-verbose=1"
-    entry = (ROOT / "Dockerfile.gpu").read_text().rpartition("ENTRYPOINT")[2]
-    assert "penchant-entrypoint" in entry

@@ -188,7 +188,7 @@ def test_a_journey_s_net_is_served_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", ["gpu_instances", "cpu_instances"])
 def test_a_target_without_instances_is_refused(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field}: expected more than 0, got 0"):
-        TensorRTTarget(engines=Path(), **{field: 0})
+        TensorRTTarget(engines=Path(), **{field: 0})  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What runs in the production image: packages in, a Triton that serves them out."""
