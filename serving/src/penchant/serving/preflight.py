@@ -11,23 +11,35 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from penchant.clients.contract import VERSION
 from penchant.serving.package import ModelPackage
 
+if TYPE_CHECKING:
+    from penchant.serving.session import GraphSession
+    from penchant.serving.targets.chain import Chain
+
 TIMEOUT_S: Final = 300.0
 """Longest time that a package may take to load and answer its golden rows."""
+IN_STEPS: Final = "--in_steps"
 BATCH_SIZES: Final = (1, 7, 64)
 """Sizes of the batches in which the golden rows are tried."""
 
 
-def preflight(package: ModelPackage, *, version: int, timeout_s: float = TIMEOUT_S) -> None:
+def preflight(
+    package: ModelPackage,
+    *,
+    version: int,
+    in_steps: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
     """Fuse, load and answer the golden rows in a process of its own.
 
     Args:
         package: what to try.
         version: its version in the registry.
+        in_steps: whether to try it also cut into steps, for a target that serves it so.
         timeout_s: longest time that this may take.
 
     Raises:
@@ -39,6 +51,7 @@ def preflight(package: ModelPackage, *, version: int, timeout_s: float = TIMEOUT
         "penchant.serving.preflight",
         str(package.folder),
         str(version),
+        *([IN_STEPS] if in_steps else []),
     ]
     try:
         done = subprocess.run(
@@ -61,26 +74,34 @@ def preflight(package: ModelPackage, *, version: int, timeout_s: float = TIMEOUT
     )
 
 
-def try_package(package: ModelPackage, version: int) -> None:
+def try_package(package: ModelPackage, version: int, *, in_steps: bool = False) -> None:
     """What the throw-away process does.
 
     Raises:
         ValueError: if an answer differs from the golden one.
     """
     from penchant.serving.fuse import served_graphs
-    from penchant.serving.parity import check_answers
+    from penchant.serving.pieces import cut
     from penchant.serving.session import GraphSession
+    from penchant.serving.targets.chain import Chain
+
+    for graph in served_graphs(package, version).values():
+        _try(GraphSession(graph), package, version)
+    if in_steps:
+        _try(Chain(cut(package, version)), package, version)
+
+
+def _try(session: GraphSession | Chain, package: ModelPackage, version: int) -> None:
+    from penchant.serving.parity import check_answers
 
     golden = package.golden()
-    for graph in served_graphs(package, version).values():
-        session = GraphSession(graph)
-        for size in BATCH_SIZES:
-            for start in range(0, golden.num_rows, size):
-                rows = golden.rows(start, start + size)
-                answers = session.run(rows.inputs)
-                check_answers(rows, answers)
-                if set(answers[VERSION].ravel().tolist()) != {version}:
-                    raise ValueError(f"version: expected {version}, got {answers[VERSION].ravel()}")
+    for size in BATCH_SIZES:
+        for start in range(0, golden.num_rows, size):
+            rows = golden.rows(start, start + size)
+            answers = session.run(rows.inputs)
+            check_answers(rows, answers)
+            if set(answers[VERSION].ravel().tolist()) != {version}:
+                raise ValueError(f"version: expected {version}, got {answers[VERSION].ravel()}")
 
 
 def offer_to_end_first() -> None:
@@ -92,6 +113,8 @@ def offer_to_end_first() -> None:
 if __name__ == "__main__":
     offer_to_end_first()
     try:
-        try_package(ModelPackage.open(Path(sys.argv[1])), int(sys.argv[2]))
+        try_package(
+            ModelPackage.open(Path(sys.argv[1])), int(sys.argv[2]), in_steps=IN_STEPS in sys.argv
+        )
     except ValueError as error:
         sys.exit(str(error))

@@ -39,7 +39,8 @@ def prepare(settings: ContainerSettings, say: Callable[[str], None]) -> Reposito
         for found in find_packages(settings, Path(temporary)):
             name = f"{found.package.manifest.name} version {found.version}"
             say(f"trying {name}")
-            preflight(found.package, version=found.version)
+            in_steps = settings.target != "cpu"
+            preflight(found.package, version=found.version, in_steps=in_steps)
             if settings.target == "tensorrt":
                 _build_missing(found, settings, say)
             repository.publish(found.package, version=found.version, target=_target(settings))

@@ -157,8 +157,7 @@ class Reconciler:
         package = packages.get(step.model, step.version)
         target = make_target(step.target, engines=self._home.engines)
         try:
-            if target.name != "cpu":  # what the preflight tries anyway
-                target.prepare(as_served(package, step.role), step.version)
+            target.require(as_served(package, step.role), step.version)
         except ValueError as error:
             return step.because("wait", str(error))
         self._on_step("try")
@@ -185,7 +184,12 @@ class Reconciler:
         num_files = len(package.manifest.files)
         findings = [_passed("integrity", f"all {num_files} files are as they were sealed")]
         try:
-            preflight(package, version=step.version, timeout_s=self._gates.preflight.timeout_s)
+            preflight(
+                package,
+                version=step.version,
+                in_steps=step.target != "cpu",
+                timeout_s=self._gates.preflight.timeout_s,
+            )
         except ValueError as error:
             return Verdict(findings=[*findings, _blocked("preflight", str(error))])
         findings.append(_passed("preflight", "every golden row is answered as PyTorch did"))

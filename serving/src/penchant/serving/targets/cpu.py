@@ -53,6 +53,9 @@ class CpuTarget:
         """What the target is called."""
         return "cpu"
 
+    def require(self, package: ModelPackage, version: int) -> None:
+        """Every machine has a CPU."""
+
     def prepare(self, package: ModelPackage, version: int) -> Render:
         """Fuse the package's graphs.
 

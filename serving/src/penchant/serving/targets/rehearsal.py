@@ -37,6 +37,9 @@ class RehearsalTarget:
         """What the target is called."""
         return "rehearsal"
 
+    def require(self, package: ModelPackage, version: int) -> None:
+        """Every machine can rehearse."""
+
     def prepare(self, package: ModelPackage, version: int) -> Render:
         """Cut the package into steps.
 

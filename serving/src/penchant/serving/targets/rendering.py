@@ -47,6 +47,13 @@ class Target(Protocol):
     def name(self) -> TargetName:
         """What the target is called."""
 
+    def require(self, package: ModelPackage, version: int) -> None:
+        """Refuse what this machine cannot serve, before anything is run or takes time.
+
+        Raises:
+            ValueError: saying what is missing, and how to get it.
+        """
+
     def prepare(self, package: ModelPackage, version: int) -> Render:
         """Do whatever takes time or can fail.
 

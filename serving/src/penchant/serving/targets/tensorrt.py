@@ -56,25 +56,36 @@ class TensorRTTarget:
         """What the target is called."""
         return "tensorrt"
 
-    def prepare(self, package: ModelPackage, version: int) -> Render:
-        """Cut the package into steps and find the plans of those that run on the GPU.
+    def require(self, package: ModelPackage, version: int) -> None:
+        """Find the plans of the steps that run on the GPU.
 
         Raises:
-            ValueError: if its graphs do not fit one another or the contract, or a step has no plan
-                for this machine; the message says why, and holds the command that builds one.
+            ValueError: if a step has none for this machine; the message says why, and holds the
+                command that builds one.
         """
+        self._plans(package, version)
+
+    def prepare(self, package: ModelPackage, version: int) -> Render:
+        """Cut the package into steps, with the plans of those that run on the GPU.
+
+        Raises:
+            ValueError: if its graphs do not fit one another or the contract, or :meth:`require`
+                refuses it.
+        """
+        return self.render(package, version, self._plans(package, version))
+
+    def _plans(self, package: ModelPackage, version: int) -> dict[StepName, list[Plan]]:
         # A challenger is the registered model under another name.
         registered = package.manifest.name.removesuffix(CHALLENGER_SUFFIX)
         built = Built(self.engines / registered / str(version), registered, version)
         library, device = serving_machine()
         with tempfile.TemporaryDirectory() as temporary:
-            plans = {
+            return {
                 step: fitting_plans(
                     built, step, net, library=library, device=device, precision=self.precision
                 )
                 for step, net in net_files(package, Path(temporary)).items()
             }
-        return self.render(package, version, plans)
 
     def render(
         self, package: ModelPackage, version: int, plans: Mapping[StepName, Sequence[Plan]]
