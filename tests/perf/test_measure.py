@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from penchant.clients.command import main
+from penchant.clients.home import Home
 from penchant.perf.perf_analyzer import PerfAnalyzer
+from penchant.serving.package import ModelPackage
+from penchant.serving.repository import Repository
+from penchant.serving.targets.rehearsal import RehearsalTarget
 
 
 @pytest.mark.parametrize("reasons", [False, True])
@@ -45,3 +49,13 @@ def test_model_that_is_not_published_is_explained(
     assert main(["perf", "--model", "nothing", "--home", str(tmp_path)]) == 2
 
     assert "penchant publish" in capsys.readouterr().err
+
+
+def test_an_ensemble_is_no_graph_to_compare_with(
+    tiny_package: ModelPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = Repository(Home(tmp_path).model_repository)
+    repository.publish(tiny_package, version=1, target=RehearsalTarget())
+
+    assert main(["perf", "--model", "tiny", "--home", str(tmp_path)]) == 2
+    assert "expected one on the cpu target" in capsys.readouterr().err

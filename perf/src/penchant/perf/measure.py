@@ -101,10 +101,16 @@ def perf(
         quick: a look of some seconds, whose numbers are not to be quoted.
 
     Raises:
-        ValueError: the model is not published or gives no reasons, or Triton or perf_analyzer is
-            missing.
+        ValueError: the model is not published, is not on the cpu target or gives no reasons, or
+            Triton or perf_analyzer is missing.
     """
     served = Repository(Home(home).model_repository).served(model)
+    if served.target != "cpu":
+        raise ValueError(
+            f"model: expected one on the cpu target, whose graph this process can run too, got "
+            f"{model!r} on {served.target}; publish it with --target cpu in another --home, or run "
+            "perf/gpu_check.sh on the machine with the GPU"
+        )
     report = measure(
         served,
         outputs=_wanted(served.contract, reasons=reasons, all_outputs=all_outputs),
