@@ -18,11 +18,11 @@ from penchant.training.features import fit_features
 from penchant.training.journeys.association_tables import AssociationTables
 from penchant.training.journeys.blend import Blend, BlendModule
 from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.code_parts import codes_at_once
 from penchant.training.journeys.journey_export import export_journey_net
 from penchant.training.journeys.journey_net import ItemContent, JourneyNet, JourneySizes
 from penchant.training.journeys.journey_recipe import read_journey_recipe
 from penchant.training.journeys.served_journey import ServedJourney
-from penchant.training.journeys.top_items import MOST_ELEMENTS
 from penchant.training.net_export import export_net
 from penchant.training.propensity_net import PropensityNet
 from penchant.training.recipe import read_recipe, shipped_recipe
@@ -108,7 +108,7 @@ def journey_net(
         num_items=k,
         num_intents=contract.num_intents,
         blend=_blend(num_codes),
-        most_columns=MOST_ELEMENTS // max_batch_size,
+        most_codes=codes_at_once(max_batch_size),
     )
     path = folder / "net.onnx"
     export_journey_net(served, path, contract)

@@ -66,7 +66,7 @@ def small_net(
 
 
 def small_served(
-    net: JourneyNet, *, blend: torch.nn.Module | None = None, most_columns: int | None = None
+    net: JourneyNet, *, blend: torch.nn.Module | None = None, most_codes: int | None = None
 ) -> ServedJourney:
     """The net with its masks and ranking."""
     has_categories = net.sizes.num_category_codes > 2
@@ -76,7 +76,7 @@ def small_served(
         num_items=8,
         num_intents=3 if has_categories else 0,
         blend=blend,
-        most_columns=most_columns,
+        most_codes=most_codes,
     )
 
 

@@ -23,6 +23,7 @@ from tests.training.journeys.served_models import (
 
 from penchant.training.journeys.association_tables import AssociationTables
 from penchant.training.journeys.blend import Blend, BlendModule
+from penchant.training.journeys.code_parts import CodePart
 from penchant.training.journeys.journey_export import export_journey_net
 from penchant.training.journeys.served_journey import ServedJourney
 
@@ -96,7 +97,7 @@ def rows_alike(got: dict[str, npt.NDArray[Any]], expected: dict[str, npt.NDArray
 def test_the_graph_answers_as_pytorch_does(settings: dict[str, Any], tmp_path: Path) -> None:
     kinds = kinds_of(settings)
     blend = BlendModule(BLEND, statistics()) if not settings else None
-    served = small_served(small_net(**settings), blend=blend, most_columns=12)
+    served = small_served(small_net(**settings), blend=blend, most_codes=12)
     for name, kind in (("hour_score", "clock"), ("purchase", "purchases")):
         assert (name in served.outputs) == settings.get(kind, True)
     path = exported(served, tmp_path, **kinds)
@@ -186,7 +187,10 @@ def test_an_answer_depends_on_what_is_asked_for() -> None:
 class PlusOne(torch.nn.Module):
     """Stands for association statistics: item 9 is tied to all that the visitor has met."""
 
-    def forward(self, logits: torch.Tensor, item_code: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, logits: torch.Tensor, item_code: torch.Tensor, part: CodePart | None = None
+    ) -> torch.Tensor:
+        assert part is None
         met = (item_code > 0).sum(1, keepdim=True).float()
         bonus = torch.zeros(NUM_CODES)
         bonus[9] = 20.0

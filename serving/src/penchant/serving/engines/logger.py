@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from penchant.serving.engines.library import EngineLibrary
+
+_BY_DESIGN: Final = re.compile("^Unused Input: |is unused or used only at compile-time")
+"""Every net of a kind takes what encode.onnx gives, whether it looks at it or not."""
 
 
 class BuildLog:
@@ -30,8 +34,9 @@ class BuildLog:
 
             def log(self, severity: Any, message: str) -> None:
                 said = kept.get(severity)
-                if said is not None and message not in said:
-                    said.append(message)
+                if said is None or message in said or _BY_DESIGN.search(message):
+                    return
+                said.append(message)
 
         self.logger: Any = Keeper()
         """What TensorRT takes as its ILogger; it has to outlive all that was made with it."""

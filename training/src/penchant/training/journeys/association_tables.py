@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.code_parts import CodePart
 
 POPULAR: Final = "popular"
 """The statistic that is the same for every visitor."""
@@ -166,9 +167,16 @@ def _table(
 
 
 def association_scores(
-    item_code: Tensor, place: Tensor, weight: Tensor, *, pairs: int, newest: int, decay: float
+    item_code: Tensor,
+    place: Tensor,
+    weight: Tensor,
+    *,
+    pairs: int,
+    newest: int,
+    decay: float,
+    part: CodePart | None = None,
 ) -> Tensor:
-    """Scores (B, P, N) of histories, as :meth:`AssociationTables.scores` gives those of pairs.
+    """Scores (B, P, M) of histories, as :meth:`AssociationTables.scores` gives those of pairs.
 
     Args:
         item_code: INT32 (B, L), newest last; 0 no item, 1 an unknown one.
@@ -177,6 +185,7 @@ def association_scores(
         pairs: P.
         newest: Events that are looked at.
         decay: What an event weighs as a multiple of the one after it.
+        part: The M codes that are scored; all N when None.
     """
     codes, width = place.shape
     item = item_code[:, -newest:]
@@ -185,13 +194,26 @@ def association_scores(
     item = item.reshape(-1).long()
     at = place.index_select(0, item).reshape(-1, events, width).long()
     value = weight.index_select(0, item).reshape(-1, events, width) * weigh[:, None]
-    total = torch.zeros((item_code.shape[0], pairs * codes), device=weight.device)
+    columns = pairs * codes
+    if part is not None:
+        at, columns = _in_part(at, part, pairs=pairs, codes=codes), pairs * part.size
+    # One column more takes what is outside the part; TensorRT wants no fewer columns than places.
+    spare = max(int(part is not None), width - columns)
+    total = torch.zeros((item_code.shape[0], columns + spare), device=weight.device)
     # Event by event, whose neighbours differ from one another, because TensorRT takes no scatter
     # that adds. Padding of a table writes what is there already.
     for event in range(events):
         spot = at[:, event]
         total = total.scatter(1, spot, total.gather(1, spot) + value[:, event])
-    return total.reshape(-1, pairs, codes)
+    return total[:, :columns].reshape(-1, pairs, columns // pairs)
+
+
+def _in_part(place: Tensor, part: CodePart, *, pairs: int, codes: int) -> Tensor:
+    """Places (B, L, P * T) in P * M scores; other codes' is the column after these."""
+    pair = torch.arange(pairs, device=place.device).repeat_interleave(place.shape[2] // pairs)
+    column = part.place(place - pair * codes)
+    outside = torch.full_like(column, pairs * part.size)
+    return torch.where(column < part.size, column + pair * part.size, outside)
 
 
 class AssociationScores(nn.Module):
@@ -209,8 +231,8 @@ class AssociationScores(nn.Module):
             by_item = np.moveaxis(values, 0, 1).reshape(tables.num_codes, -1)
             self.register_buffer(name, torch.tensor(by_item))
 
-    def forward(self, item_code: Tensor) -> Tensor:
-        """Scores (B, P, N) of the statistics about pairs."""
+    def forward(self, item_code: Tensor, part: CodePart | None = None) -> Tensor:
+        """Scores (B, P, M) of the statistics about pairs, of a part of the codes or of all."""
         return association_scores(
             item_code,
             self.place,
@@ -218,4 +240,5 @@ class AssociationScores(nn.Module):
             pairs=self.pairs,
             newest=self.newest,
             decay=self.decay,
+            part=part,
         )

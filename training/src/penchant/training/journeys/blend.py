@@ -24,6 +24,7 @@ from penchant.training.journeys.association_tables import (
     AssociationTables,
 )
 from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.code_parts import CodePart
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import Scorer, Scores, gains, rank_chunk
 from penchant.training.journeys.targets import Targets, histories, met_items, sample_of
@@ -221,9 +222,23 @@ class BlendModule(nn.Module):
         always = np.float32(blend.alpha.get(POPULAR, 0.0)) * np.log1p(tables.popularity)
         self.register_buffer("popular", torch.from_numpy(always))
 
-    def forward(self, item_logits: Tensor, item_code: Tensor) -> Tensor:
-        """Scores (B, N) from the network's (B, N) and histories of item codes (B, L)."""
-        scores = self.network * item_logits + self.popular
+    @property
+    def num_pairs(self) -> int:
+        """P: statistics about pairs."""
+        return self.associations.pairs if self.associations is not None else 0
+
+    def forward(
+        self, item_logits: Tensor, item_code: Tensor, part: CodePart | None = None
+    ) -> Tensor:
+        """Scores (B, M) from the network's (B, M) and histories of item codes (B, L).
+
+        Args:
+            item_logits: Of a part of the codes, or of all.
+            item_code: Newest last.
+            part: Which codes; all when None.
+        """
+        popular = self.popular if part is None else self.popular[part.start : part.stop]
+        scores = self.network * item_logits + popular
         if self.associations is None:
             return scores
-        return scores + (torch.log1p(self.associations(item_code)) * self.alpha).sum(1)
+        return scores + (torch.log1p(self.associations(item_code, part)) * self.alpha).sum(1)

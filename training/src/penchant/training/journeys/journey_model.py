@@ -14,6 +14,7 @@ from penchant.training.journeys.association_fit import (
 )
 from penchant.training.journeys.association_tables import AssociationTables
 from penchant.training.journeys.blend import Blend, BlendModule, blended_scorer, fit_blend
+from penchant.training.journeys.code_parts import codes_at_once
 from penchant.training.journeys.fit import FittedJourneys
 from penchant.training.journeys.head_quality import (
     HEADS,
@@ -38,7 +39,6 @@ from penchant.training.journeys.ranking import Scorer
 from penchant.training.journeys.rivals import rival_scorers
 from penchant.training.journeys.served_journey import ServedJourney
 from penchant.training.journeys.targets import Places, Targets, sample_of
-from penchant.training.journeys.top_items import MOST_ELEMENTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +88,14 @@ def with_statistics(
 def serve_journeys(model: JourneyModel, data: JourneyData, recipe: JourneyRecipe) -> ServedJourney:
     """The model as one PyTorch module, with masks and ranking."""
     contract = journey_contract(recipe, data.journeys, data.catalogue)
+    blend = BlendModule(model.blend, model.tables)
     return ServedJourney(
         model.fitted.net,
         category_of_code=torch.from_numpy(data.catalogue.category_of_code),
         num_items=contract.num_items,
         num_intents=contract.num_intents,
-        blend=BlendModule(model.blend, model.tables),
-        most_columns=MOST_ELEMENTS // contract.max_batch_size,
+        blend=blend,
+        most_codes=codes_at_once(contract.max_batch_size, tables=max(blend.num_pairs, 1)),
     )
 
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from penchant.clients.journey_contract import HOURS
+from penchant.training.journeys.code_parts import CodePart
 from penchant.training.journeys.event_times import (
     NUM_BUCKETS,
     event_hour,
@@ -498,9 +499,12 @@ class JourneyNet(nn.Module):
             return table
         return functional.normalize(table, dim=-1, eps=1e-6)
 
-    def item_logits(self, query: Tensor) -> Tensor:
-        """Logits (B, N) of queries (B, D); codes 0 and 1 are no answers."""
-        return torch.matmul(query, self.answers(self.item_table()).t())
+    def item_logits(self, query: Tensor, part: CodePart | None = None) -> Tensor:
+        """Logits (B, N) of queries (B, D), or of a part of the codes; 0 and 1 are no answers."""
+        table = self.item_table()
+        if part is not None:
+            table = table[part.start : part.stop]
+        return torch.matmul(query, self.answers(table).t())
 
     def intent_logits(self, hidden: Tensor) -> Tensor:
         """Logits (B, K) of the next item's category; codes 0 and 1 are no answers."""

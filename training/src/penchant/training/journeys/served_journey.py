@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from penchant.training.journeys.catalogue import FIRST_CODE
+from penchant.training.journeys.code_parts import CodePart
 from penchant.training.journeys.journey_net import JourneyNet
 from penchant.training.journeys.top_items import MASKED, TopItems
 
@@ -29,8 +30,10 @@ VISITOR_EMBEDDING: Final = "visitor_embedding"
 class Blend(Protocol):
     """Adds what association statistics know to the network's scores of all items."""
 
-    def __call__(self, item_logits: Tensor, item_code: Tensor) -> Tensor:
-        """Scores (B, N) from the network's (B, N) and the histories (B, L)."""
+    def __call__(
+        self, item_logits: Tensor, item_code: Tensor, part: CodePart | None = None
+    ) -> Tensor:
+        """Scores (B, M) of a part of the codes from the network's (B, M) and histories (B, L)."""
         ...
 
 
@@ -45,7 +48,7 @@ class ServedJourney(nn.Module):
         num_items: int,
         num_intents: int,
         blend: nn.Module | None = None,
-        most_columns: int | None = None,
+        most_codes: int | None = None,
     ) -> None:
         """Fold the net's item vectors into a table and put the rest behind it.
 
@@ -55,7 +58,8 @@ class ServedJourney(nn.Module):
             num_items: Items of an answer K.
             num_intents: Categories of an answer I; 0 where items have no categories.
             blend: A :class:`Blend`; the network alone answers when None.
-            most_columns: Items that one TopK may see.
+            most_codes: Item codes that are scored and ranked at once; of more, in parts, which
+                gives the same items.
 
         Raises:
             ValueError: more items or intents are asked for than there are.
@@ -74,7 +78,7 @@ class ServedJourney(nn.Module):
             category_of_code,
             num_categories=num_categories,
             num_items=num_items,
-            most_columns=most_columns,
+            most_codes=most_codes,
         )
 
     @property
@@ -87,21 +91,20 @@ class ServedJourney(nn.Module):
         names += (PURCHASE,) if self.net.purchase is not None else ()
         return (*names, VISITOR_EMBEDDING)
 
-    def scores(
-        self,
-        item_code: Tensor,
-        action_code: Tensor,
-        channel_code: Tensor | None,
-        age: Tensor,
-        now_hour: Tensor,
-        target_code: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Scores of all item codes (B, N) before masks, and the hidden state (B, Z)."""
-        hidden = self.net.last(item_code, action_code, channel_code, age, now_hour)
-        logits = self.net.item_logits(self.net.query(hidden, target_code[:, 0]))
-        if self.blend is not None:
-            logits = self.blend(logits, item_code)
-        return logits, hidden
+    def scores(self, query: Tensor, item_code: Tensor) -> list[Tensor]:
+        """Scores (B, M) of the item codes of each part before masks.
+
+        Args:
+            query: What items are compared with, (B, D).
+            item_code: The history, (B, L).
+        """
+        several = len(self.top.parts) > 1
+        found = []
+        for each in self.top.parts:
+            part = each if several else None
+            logits = self.net.item_logits(query, part)
+            found.append(logits if self.blend is None else self.blend(logits, item_code, part))
+        return found
 
     def forward(
         self,
@@ -132,10 +135,9 @@ class ServedJourney(nn.Module):
             (B, C), of hours of the week (B, 168) and of a purchase (B, 1), each where the log knows
             of it, and numbers that stand for the visitor (B, D).
         """
-        scores, hidden = self.scores(
-            item_code, action_code, channel_code, age, now_hour, target_code
-        )
-        answers = list(self.top(scores, exclude_code, allow_code))
+        hidden = self.net.last(item_code, action_code, channel_code, age, now_hour)
+        query = self.net.query(hidden, target_code[:, 0])
+        answers = list(self.top(self.scores(query, item_code), exclude_code, allow_code))
         if self.num_intents:
             answers += self._intents(hidden)
         if self.net.channel is not None:
