@@ -11,8 +11,8 @@ from tritonclient.utils import deserialize_bytes_tensor
 
 from penchant.clients.contract import Contract
 from penchant.serving.model_config import warmup_tensors
-from penchant.serving.targets.cpu import CpuTarget
 from penchant.serving.package import ModelPackage
+from penchant.serving.targets.cpu import CpuTarget
 
 
 def _parsed(target: CpuTarget | None = None) -> pb.ModelConfig:

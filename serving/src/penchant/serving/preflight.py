@@ -45,14 +45,8 @@ def preflight(
     Raises:
         ValueError: if that process fails; the message holds its reason.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "penchant.serving.preflight",
-        str(package.folder),
-        str(version),
-        *([IN_STEPS] if in_steps else []),
-    ]
+    command = [sys.executable, "-m", "penchant.serving.preflight", str(package.folder)]
+    command += [str(version), *([IN_STEPS] if in_steps else [])]
     try:
         done = subprocess.run(
             command,

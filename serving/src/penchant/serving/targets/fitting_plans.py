@@ -75,10 +75,8 @@ def fitting_plans(
             builds one.
     """
     folder = built.folder / step
-    records = sorted(
-        folder.glob(f"*-{precision}-*.json" if precision else "*.json"),
-        key=lambda path: -path.stat().st_mtime_ns,
-    )
+    pattern = f"*-{precision}-*.json" if precision else "*.json"
+    records = sorted(folder.glob(pattern), key=lambda path: -path.stat().st_mtime_ns)
     problems = []
     for path in records:
         try:
