@@ -6,6 +6,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from penchant.serving.engines.refit import changed_weights
 from penchant.training.calibration import BetaCalibration, GoalCalibration
 from penchant.training.net_export import OUTPUTS, export_net
 from penchant.training.network_config import FeatureSizes, NetworkConfig
@@ -110,3 +111,21 @@ def test_a_nameless_multi_valued_column_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="multi_slots: expected one entry for each of 1"):
         export_net(served, tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_few_more_values_and_bins_change_weights_alone(tmp_path: Path) -> None:
+    """So that an engine of yesterday's net can take the weights of today's."""
+    graphs = []
+    for number, sizes in enumerate(
+        (
+            FeatureSizes(bins=(30, 1), categories=(9, 3), multi=(5,)),
+            FeatureSizes(bins=(32, 2), categories=(12, 4), multi=(8,)),
+        )
+    ):
+        path = tmp_path / f"{number}.onnx"
+        export_net(serve(sizes), path, multi_slots={"m0": SLOTS})
+        graphs.append(onnx.load(path).graph)
+    changed = changed_weights(*graphs)
+    assert {"served.net.embedding.numeric.scale", "served.net.head"} <= changed
+    integers = {t.name for t in graphs[0].initializer if t.data_type == onnx.TensorProto.INT64}
+    assert not changed & integers, "codes keep their places"

@@ -1,5 +1,6 @@
 """Writes a ServedPropensity as net.onnx."""
 
+import copy
 import io
 import logging
 import warnings
@@ -12,6 +13,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from penchant.training.headroom import padded, with_room
+from penchant.training.propensity_net import MultiEmbedding
 from penchant.training.served_propensity import ServedPropensity
 
 NET_OPSET: Final = 20
@@ -19,6 +22,8 @@ NET_OPSET: Final = 20
 OUTPUTS: Final = ("propensity", "reason", "base")
 """Outputs of net.onnx."""
 EXAMPLE_ROWS: Final = 3
+TABLE_STEP: Final = 8
+"""Tables of values and of bins have rows in multiples of this."""
 
 
 class _Positional(nn.Module):
@@ -44,6 +49,8 @@ def export_net(
 ) -> None:
     """Write the graph: static shapes but the batch axis, no text, nothing that TensorRT refuses.
 
+    Tables have room for values that are not known yet, so that a retrain can keep all shapes.
+
     Inputs are `position` and `missing` where there are numeric columns, `category` where there are
     categorical ones, and `code_<name>` for each multi-valued column; outputs are `propensity`,
     `reason` and `base`. Asked for `propensity` alone, a runtime can leave the reasons out.
@@ -67,7 +74,7 @@ def export_net(
     batch = torch.export.Dim("batch", min=1)
     with quiet_exporter():
         program = torch.onnx.export(
-            _Positional(served).eval(),
+            _Positional(_with_room(served)).eval(),
             tuple(inputs.values()),
             dynamo=True,
             input_names=list(inputs),
@@ -93,6 +100,34 @@ def trace_net(
         tuple(inputs.values()),
         dynamic_shapes=(tuple({0: batch} for _ in inputs),),
     )
+
+
+def _with_room(served: ServedPropensity) -> ServedPropensity:
+    """A copy with rows for values and bins that a later training run may know more of.
+
+    No code refers to them and no number fills them: the answers are the same.
+    """
+    roomy = copy.deepcopy(served)
+    embedding = roomy.net.embedding
+    if embedding.category is not None:
+        sizes = list(served.net.features.categories)
+        parts = torch.split(embedding.category.detach(), sizes, 1)  # (T, codes, D) of each column
+        wider = [_widened(part, axis=1) for part in parts]
+        embedding.category = nn.Parameter(torch.cat(wider, 1))
+        starts = torch.tensor([0, *(part.shape[1] for part in wider)]).cumsum(0)[:-1]
+        embedding.offset = starts.to(embedding.offset.dtype)
+    for multi in embedding.multi:
+        assert isinstance(multi, MultiEmbedding)
+        multi.table = nn.Parameter(_widened(multi.table.detach(), axis=1))
+    if embedding.numeric is not None:
+        bins = _widened(embedding.numeric.bin.detach(), axis=2)  # (T, n, Q, D)
+        embedding.numeric.bin = nn.Parameter(bins)
+        embedding.numeric.start = torch.arange(bins.shape[2], dtype=bins.dtype)
+    return roomy
+
+
+def _widened(table: Tensor, *, axis: int) -> Tensor:
+    return padded(table, with_room(table.shape[axis], step=TABLE_STEP), axis=axis)
 
 
 @contextmanager

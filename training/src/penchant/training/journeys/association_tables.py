@@ -11,7 +11,7 @@ neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,6 +83,16 @@ class AssociationTables:
             popularity=self.popularity if popular else np.zeros_like(self.popularity),
             newest=self.newest,
             decay=self.decay,
+        )
+
+    def with_room(self, num_codes: int) -> AssociationTables:
+        """The same with rows for items that are not known yet, about which nothing is said."""
+        more = num_codes - self.num_codes
+        return replace(
+            self,
+            code=np.pad(self.code, ((0, 0), (0, more), (0, 0))),
+            weight=np.pad(self.weight, ((0, 0), (0, more), (0, 0))),
+            popularity=np.pad(self.popularity, (0, more)),
         )
 
     def save(self, path: Path) -> None:

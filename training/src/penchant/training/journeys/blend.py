@@ -24,7 +24,7 @@ from penchant.training.journeys.association_tables import (
     AssociationTables,
 )
 from penchant.training.journeys.catalogue import FIRST_CODE
-from penchant.training.journeys.code_parts import CodePart
+from penchant.training.journeys.code_parts import MASKED, CodePart
 from penchant.training.journeys.journeys import Journeys
 from penchant.training.journeys.ranking import Scorer, Scores, gains, rank_chunk
 from penchant.training.journeys.targets import Targets, histories, met_items, sample_of
@@ -210,8 +210,16 @@ class BlendModule(nn.Module):
     alpha: Tensor
     popular: Tensor
 
-    def __init__(self, blend: Blend, tables: AssociationTables) -> None:
-        """Copy the tables of the statistics that weigh something."""
+    def __init__(
+        self, blend: Blend, tables: AssociationTables, *, num_known: int | None = None
+    ) -> None:
+        """Copy the tables of the statistics that weigh something.
+
+        Args:
+            blend: What weighs how much.
+            tables: The statistics.
+            num_known: Item codes that there are; the tables' further rows are never answered.
+        """
         super().__init__()
         tables = tables.keep(tuple(name for name, value in blend.alpha.items() if value > 0))
         weights = np.array([blend.alpha[name] for name in tables.names], np.float32)
@@ -220,6 +228,7 @@ class BlendModule(nn.Module):
         self.associations = AssociationScores(tables) if pairs else None
         self.register_buffer("alpha", torch.from_numpy(weights[:pairs, None].copy()))
         always = np.float32(blend.alpha.get(POPULAR, 0.0)) * np.log1p(tables.popularity)
+        always[len(always) if num_known is None else num_known :] = MASKED
         self.register_buffer("popular", torch.from_numpy(always))
 
     @property

@@ -17,6 +17,10 @@ from torch import Tensor
 MOST_ELEMENTS: Final = 2**31 - 1
 """Elements that TensorRT's TopK, scatter and softmax take."""
 
+MASKED: Final = -30_000.0
+"""Score of a code that may not be answered; finite in half precision too, so that a visitor
+without any item left still gets numbers."""
+
 
 @dataclass(frozen=True)
 class CodePart:

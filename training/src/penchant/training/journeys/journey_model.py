@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import numpy as np
 import torch
 
+from penchant.training.headroom import padded, with_room
 from penchant.training.journeys.association_fit import (
     fit_associations,
     fit_associations_of_journeys,
@@ -39,6 +41,11 @@ from penchant.training.journeys.ranking import Scorer
 from penchant.training.journeys.rivals import rival_scorers
 from penchant.training.journeys.served_journey import ServedJourney
 from penchant.training.journeys.targets import Places, Targets, sample_of
+
+ITEM_STEP: Final = 64
+"""Tables of items have rows in multiples of this."""
+CATEGORY_STEP: Final = 16
+"""Tables of categories have rows in multiples of this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +93,18 @@ def with_statistics(
 
 
 def serve_journeys(model: JourneyModel, data: JourneyData, recipe: JourneyRecipe) -> ServedJourney:
-    """The model as one PyTorch module, with masks and ranking."""
+    """The model as one PyTorch module, with masks and ranking, and with room for later items."""
     contract = journey_contract(recipe, data.journeys, data.catalogue)
-    blend = BlendModule(model.blend, model.tables)
+    catalogue = data.catalogue
+    num_codes = with_room(catalogue.num_codes, step=ITEM_STEP)
+    tables = model.tables.with_room(num_codes)
+    blend = BlendModule(model.blend, tables, num_known=catalogue.num_codes)
     return ServedJourney(
         model.fitted.net,
-        category_of_code=torch.from_numpy(data.catalogue.category_of_code),
+        category_of_code=padded(torch.from_numpy(catalogue.category_of_code), num_codes),
         num_items=contract.num_items,
         num_intents=contract.num_intents,
+        num_categories=with_room(catalogue.num_category_codes, step=CATEGORY_STEP),
         blend=blend,
         most_codes=codes_at_once(contract.max_batch_size, tables=max(blend.num_pairs, 1)),
     )

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from penchant.clients.journey_contract import HOURS
-from penchant.training.journeys.code_parts import CodePart
+from penchant.training.headroom import pad_weight, padded
+from penchant.training.journeys.code_parts import MASKED, CodePart
 from penchant.training.journeys.event_times import (
     NUM_BUCKETS,
     event_hour,
@@ -278,10 +279,10 @@ class ItemVectors(nn.Module):
             vectors = vectors + self.text(of(self.text_of_code))
         return vectors
 
-    def fold(self) -> None:
-        """Put the vectors of all items in the place of their parts."""
+    def fold(self, num_codes: int) -> None:
+        """Put the vectors of all items in the place of their parts, with room for later items."""
         with torch.no_grad():
-            table = self.forward().clone()
+            table = padded(self.forward(), num_codes)
         self.tables, self.text = nn.ModuleDict(), None
         self.id = nn.Parameter(table, requires_grad=False)
 
@@ -533,8 +534,18 @@ class JourneyNet(nn.Module):
         logits: Tensor = self.hour(hidden[..., self.config.width :])
         return logits
 
-    def folded(self) -> JourneyNet:
-        """A copy to serve, in evaluation mode, whose item vectors are one table."""
-        net = copy.deepcopy(self).eval()
-        net.items.fold()
+    def folded(
+        self, num_item_codes: int | None = None, num_category_codes: int | None = None
+    ) -> JourneyNet:
+        """A copy to serve, in evaluation mode, whose item vectors are one table.
+
+        Args:
+            num_item_codes: Rows of that table, with room for items that are not known yet.
+            num_category_codes: The same of categories; those not known yet are never answered.
+        """
+        net, sizes = copy.deepcopy(self).eval(), self.sizes
+        net.items.fold(num_item_codes or sizes.num_item_codes)
+        categories = num_category_codes or sizes.num_category_codes
+        net.intent.weight = pad_weight(net.intent.weight, categories)
+        net.intent.bias = pad_weight(net.intent.bias, categories, value=MASKED)
         return net.requires_grad_(False)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from penchant.training.journeys.catalogue import FIRST_CODE
-from penchant.training.journeys.code_parts import CodePart
+from penchant.training.journeys.code_parts import MASKED, CodePart
 from penchant.training.journeys.journey_net import JourneyNet
-from penchant.training.journeys.top_items import MASKED, TopItems
+from penchant.training.journeys.top_items import TopItems
 
 TOP_CODE: Final = "top_code"
 TOP_SCORE: Final = "top_score"
@@ -47,6 +47,7 @@ class ServedJourney(nn.Module):
         category_of_code: Tensor,
         num_items: int,
         num_intents: int,
+        num_categories: int | None = None,
         blend: nn.Module | None = None,
         most_codes: int | None = None,
     ) -> None:
@@ -54,9 +55,11 @@ class ServedJourney(nn.Module):
 
         Args:
             net: The fitted net; a copy is taken.
-            category_of_code: Category code by item code, (N,).
+            category_of_code: Category code by item code, (N,); where it is longer than the net's
+                items, there is room for later ones, which `blend` has to keep from being answered.
             num_items: Items of an answer K.
             num_intents: Categories of an answer I; 0 where items have no categories.
+            num_categories: Category codes, with room for later ones; the net's when None.
             blend: A :class:`Blend`; the network alone answers when None.
             most_codes: Item codes that are scored and ranked at once; of more, in parts, which
                 gives the same items.
@@ -65,13 +68,15 @@ class ServedJourney(nn.Module):
             ValueError: more items or intents are asked for than there are.
         """
         super().__init__()
-        num_categories = net.sizes.num_category_codes
-        if not 0 <= num_intents <= num_categories - FIRST_CODE:
+        known = net.sizes.num_category_codes - FIRST_CODE
+        if not 0 <= num_intents <= known:
             raise ValueError(
-                f"num_intents: expected from 0 to the {num_categories - FIRST_CODE} categories of "
-                f"the catalogue, got {num_intents}; answer fewer"
+                f"num_intents: expected from 0 to the {known} categories of the catalogue, got "
+                f"{num_intents}; answer fewer"
             )
-        self.net = net.folded()
+        num_codes, num_categories = len(category_of_code), num_categories or known + FIRST_CODE
+        assert blend is not None or num_codes == net.sizes.num_item_codes
+        self.net = net.folded(num_codes, num_categories)
         self.blend = blend
         self.num_intents = num_intents
         self.top = TopItems(

@@ -8,18 +8,13 @@ depends on the data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from penchant.training.journeys.catalogue import FIRST_CODE, NO_CODE
-from penchant.training.journeys.code_parts import CodePart, code_parts
-
-MASKED: Final = -30_000.0
-"""Score of an item that may not be answered; finite in half precision too, so that a visitor
-without any item left still gets numbers."""
+from penchant.training.journeys.code_parts import MASKED, CodePart, code_parts
 
 
 class TopItems(nn.Module):
