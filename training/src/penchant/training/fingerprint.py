@@ -32,7 +32,7 @@ def recipe_fingerprint(recipe: Recipe | JourneyRecipe) -> str:
 def _log_of(recipe: Recipe | JourneyRecipe) -> str | None:
     if isinstance(recipe, JourneyRecipe):
         return recipe.log
-    return recipe.examples and recipe.examples.log
+    return None if recipe.examples is None else recipe.examples.log
 
 
 def _without_folders(value: Any) -> Any:
