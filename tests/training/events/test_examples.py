@@ -133,6 +133,9 @@ def test_examples_are_a_table_with_columns_and_goals_of_their_own(folder: Path) 
     assert [goal.name for goal in recipe.goals] == ["again"]
     assert table.raw_inputs(np.arange(3))["numeric"].shape == (3, len(recipe.columns.numeric))
     assert 0.1 < table.label.mean() < 0.9
+    assert table.visitor is not None
+    ids, numbers = table.arrow["visitor_id"].to_pylist(), table.visitor.tolist()
+    assert len(set(zip(ids, numbers, strict=True))) == len(set(ids)) == len(set(numbers))
 
 
 def test_the_split_is_by_time_and_nothing_learnt_reaches_into_the_test(folder: Path) -> None:
@@ -151,7 +154,7 @@ def test_inspect_data_shows_examples(folder: Path) -> None:
     assert profile.place.startswith("examples of ")
     assert profile.place.endswith("log.yaml")
     assert set(profile.parts) == {"train", "validation", "calibration", "test"}
-    assert profile.not_named == {"visitor_id": "string"}
+    assert profile.not_named == {}, "whose rows they are is read too"
 
 
 def test_a_model_is_trained_and_todays_visitors_can_be_scored(folder: Path, tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ def assign_roles(table: Table, parts: Parts, *, trunks: int) -> Roles:
 
     With several trunks, trunk t learns from all rows outside the test part but those of fold t,
     and speaks for those of fold t where the fit stops and calibrates. One trunk has no other to
-    speak for it, and rows in the order of time must not be learnt from before they are predicted:
-    there, the parts keep their roles.
+    speak for it, and where a split by time does not say whose rows these are, two of one visitor
+    could be in two folds: there, the parts keep their roles.
     """
-    if trunks == 1 or table.recipe.split.by == "time":
+    if trunks == 1 or (table.recipe.split.by == "time" and table.visitor is None):
         return Roles(
             train=_without_fold(parts.train),
             validation=_without_fold(parts.validation),

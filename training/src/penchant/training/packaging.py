@@ -60,7 +60,7 @@ def write_package(
     rows = some_rows(test_rows, GOLDEN_ROWS, seed=recipe.split.seed)
     write_golden(folder / GOLDEN, table.raw_inputs(rows), golden_answers(fitted, table, rows))
     held_out = some_rows(test_rows, HOLDOUT_ROWS, seed=recipe.split.seed)
-    visitor = table.key[held_out] if table.key is not None and recipe.split.by == "group" else None
+    visitor = None if table.visitor is None else table.visitor[held_out]
     write_holdout(folder / HOLDOUT, table.raw_inputs(held_out), table.label[held_out], visitor)
     return ModelPackage.seal(
         folder,

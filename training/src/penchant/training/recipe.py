@@ -37,9 +37,9 @@ SHIPPED_JOURNEYS: Final = ("online_retail_journeys",)
 class Split:
     """How rows are divided: train fits, validation stops, calibration calibrates, test judges.
 
-    A network of several trunks needs no rows for stopping and calibration alone: unless the split
-    is by time, it is cross-fitted on all rows outside the test part, and validation and calibration
-    are part of them.
+    A network of several trunks needs no rows for stopping and calibration alone: it is cross-fitted
+    on all rows outside the test part, and validation and calibration are part of them; but where a
+    table is divided by time, which does not say whose rows it has.
     """
 
     by: Literal["stratified", "group", "time"] = "stratified"
@@ -100,7 +100,8 @@ class FitConfig:
     """Passes without a better validation loss after which the fit stops."""
     distillation: float = 0.8
     """Share of what is learnt that is the answer of gradient boosting that never saw the row, in
-    [0, 1]; the rest is the label. 0 fits no such teacher; nor does a split by time."""
+    [0, 1]; the rest is the label. 0 fits no such teacher; nor does a network that is not
+    cross-fitted (see split) or has fewer than 3 trunks."""
     seed: int = 0
     """Seed of initial weights, dropout, the order of rows and the teachers."""
     compiled: bool = False

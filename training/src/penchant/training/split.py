@@ -51,10 +51,11 @@ def seen_rows(parts: Parts) -> Rows:
 
 
 def deal(table: Table, rows: Rows, k: int) -> NDArray[np.int32]:
-    """Deal rows out to k folds of nearly the same size, as the recipe's split cuts.
+    """Deal rows out at random to k folds of nearly the same size.
 
-    Stratified folds have each combination of goals in its proportion. Groups stay whole; a fold
-    stays empty where there are fewer groups than folds. Times are cut between, oldest first.
+    Where it is known whose rows they are, no visitor is in two folds, and a fold stays empty where
+    there are fewer visitors than folds. Else folds have each combination of goals in its
+    proportion.
 
     Args:
         table: The recipe's table.
@@ -64,11 +65,13 @@ def deal(table: Table, rows: Rows, k: int) -> NDArray[np.int32]:
     Returns:
         The fold of each row (B,), 0 to k - 1.
     """
-    split = table.recipe.split
+    generator, shares = np.random.default_rng(table.recipe.split.seed), [1 / k] * (k - 1)
+    if table.visitor is None:
+        parts = _cut_stratified(table.label, rows, shares, generator)
+    else:
+        parts = _cut_by_group(table.visitor, rows, shares, generator)
     fold = np.empty(table.num_rows, dtype=np.int32)
-    for number, part in enumerate(
-        _cut(table, rows, [1 / k] * (k - 1), split=split, seed=split.seed)
-    ):
+    for number, part in enumerate(parts):
         fold[part] = number
     return fold[rows]
 

@@ -25,6 +25,7 @@ from penchant.training.columns import (
     read_times,
 )
 from penchant.training.events.examples import opened_examples
+from penchant.training.events.history_features import VISITOR
 from penchant.training.recipe import Recipe
 from penchant.training.source import Source, open_source
 
@@ -38,8 +39,8 @@ class Table:
     source: Source
     """Where it was read from; the rows of examples are gone from there."""
     arrow: pa.Table
-    """Raw values, with the types of the source: features, goals and the split's column. Categories
-    of a CSV are the text that is written there."""
+    """Raw values, with the types of the source: features, goals, the split's column, visitors of
+    examples. Categories of a CSV are the text that is written there."""
     numeric: NDArray[np.float32]
     """Numeric columns in the contract's order, (N, n), NaN = missing."""
     categorical: tuple[CodedColumn, ...]
@@ -50,6 +51,9 @@ class Table:
     """Goals in the recipe's order, (N, G): 1 done, 0 not done, NaN not observed."""
     key: NDArray[np.int64] | None
     """Number of each row's group, or rank of its time, (N,); None for a stratified split."""
+    visitor: NDArray[np.int64] | None
+    """Number of each row's visitor, (N,): the group of the split, or who an example is of; None
+    where nothing says whose rows these are."""
     fingerprint: str
     """SHA-256, in hex, over names, types and contents of all the columns read, in row order."""
 
@@ -107,6 +111,9 @@ def _read(recipe: Recipe, source: Source) -> Table:
     if split.column is not None:
         read_key = read_groups if split.by == "group" else read_times
         key = read_key(arrow[split.column], split.column)
+    visitor = key if split.by == "group" else None
+    if recipe.examples is not None:
+        visitor = read_groups(arrow[VISITOR], VISITOR)
     return Table(
         recipe=recipe,
         source=source,
@@ -116,12 +123,13 @@ def _read(recipe: Recipe, source: Source) -> Table:
         multi_valued=multi_valued,
         label=label,
         key=key,
+        visitor=visitor,
         fingerprint=_fingerprint(arrow, numeric, [*categorical, *multi_valued], label, key),
     )
 
 
 def read_arrow(recipe: Recipe, source: Source) -> pa.Table:
-    """Read the raw columns a recipe names: features, then goals, then the split's column.
+    """Read the raw columns a recipe names: features, goals, the split's column, then visitors.
 
     Raises:
         ValueError: A column is missing, or there are no rows.
@@ -133,6 +141,7 @@ def read_arrow(recipe: Recipe, source: Source) -> pa.Table:
         "columns.multi_valued": [column.name for column in columns.multi_valued],
         "goals": [goal.column for goal in recipe.goals],
         "split.column": [recipe.split.column] if recipe.split.column is not None else [],
+        "examples": [VISITOR] if recipe.examples is not None else [],
     }
     source.check_columns(named)
     names = list(dict.fromkeys(name for names in named.values() for name in names))
