@@ -8,35 +8,37 @@ import numpy as np
 from rich.table import Table as RichTable
 
 from penchant.clients import Scores
-from penchant.training.train import TrainedModel
+from penchant.training.split import Rows
+from penchant.training.table import Table
 
 SHOWN_VISITORS: Final = 12
 SHOWN_REASONS: Final = 3
 
 
-def visitor_table(scores: Scores, trained: TrainedModel) -> RichTable:
+def visitor_table(scores: Scores, table: Table, rows: Rows) -> RichTable:
     """Visitors from the whole range of scores: propensity, strongest reasons, model version.
 
     Args:
-        scores: Answers for the test rows, in their order.
-        trained: The model that gave them.
+        scores: Answers for the rows, in their order.
+        table: Where the rows are, with what the visitors did.
+        rows: Numbers of rows that the model did not learn from (B,).
     """
     goal = scores.goals[0]
-    table = RichTable(
+    shown = RichTable(
         title=f"{len(scores)} held-out visitors scored over gRPC, {SHOWN_VISITORS} shown"
     )
-    table.add_column("visitor", justify="right")
-    table.add_column(f"propensity: {goal}", justify="right")
-    table.add_column("strongest reasons (▲ raises, ▼ lowers)")
-    table.add_column(f"{goal}?")
-    table.add_column("version", justify="right")
+    shown.add_column("visitor", justify="right")
+    shown.add_column(f"propensity: {goal}", justify="right")
+    shown.add_column("strongest reasons (▲ raises, ▼ lowers)")
+    shown.add_column(f"{goal}?")
+    shown.add_column("version", justify="right")
     for place in spread(scores.for_goal(goal), SHOWN_VISITORS):
-        row = int(trained.parts.test[place])
-        did = {1.0: "yes", 0.0: "no"}.get(float(trained.table.label[row, 0]), "?")
+        row = int(rows[place])
+        did = {1.0: "yes", 0.0: "no"}.get(float(table.label[row, 0]), "?")
         score = f"{scores.for_goal(goal)[place]:.1%}"
         reasons = reason_lines(scores, place, goal)
-        table.add_row(str(row), score, reasons, did, str(scores.version[place]))
-    return table
+        shown.add_row(str(row), score, reasons, did, str(scores.version[place]))
+    return shown
 
 
 def spread(score: np.ndarray, count: int) -> list[int]:

@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from penchant.training.calibration import fit_calibration
+from penchant.training.cpu_threads import at_most_threads
 from penchant.training.cross_fit import Roles, assign_roles
 from penchant.training.dataset import (
     ENCODE_ROWS,
@@ -40,6 +41,9 @@ from penchant.training.train_to_best import train_to_best
 
 MONITOR: Final = "validation/logloss"
 ENCODER_FILE: Final = "encode.onnx"
+UNITS_A_THREAD: Final = 500_000
+"""Hidden units of a step that keep a thread busy on a CPU; with fewer it waits more than it works.
+"""
 EXPLAIN_ROWS: Final = 512
 """Rows explained at once: each row is scored again for 2F coalitions of features."""
 
@@ -102,10 +106,10 @@ def fit_propensity(
 ) -> FittedPropensity:
     """Fit features and network, stop and calibrate on rows that the scoring weights never saw.
 
-    With two or more trunks and rows that may be shuffled, the fit is cross-fitted: every row
-    outside the test part is learnt from by all trunks but one, and it is that one's scores which
-    decide when to stop and which calibrate. By time, or with one trunk, the training part is learnt
-    from, the validation part decides when to stop and the calibration part calibrates.
+    With two or more trunks the fit is cross-fitted: every row outside the test part is learnt from
+    by all trunks but one, and it is that one's scores which decide when to stop and which
+    calibrate. With one trunk, or by time where nothing says whose rows they are, the training part
+    is learnt from, the validation part decides when to stop and the calibration part calibrates.
 
     Args:
         table: What the recipe read.
@@ -126,18 +130,19 @@ def fit_propensity(
     net = PropensityNet(features.sizes, num_goals=len(recipe.goals), config=recipe.network)
     started = time.perf_counter()
     module = PropensityModule(net, recipe.fit)
-    epochs = train_to_best(
-        module,
-        data,
-        monitor=MONITOR,
-        mode="min",
-        patience=recipe.fit.patience,
-        options={"max_epochs": recipe.fit.max_epochs} | recipe.trainer,
-        folder=folder,
-        resume=resume,
-        logger=logger,
-        callbacks=callbacks,
-    )
+    with at_most_threads(_units(recipe) // UNITS_A_THREAD):
+        epochs = train_to_best(
+            module,
+            data,
+            monitor=MONITOR,
+            mode="min",
+            patience=recipe.fit.patience,
+            options={"max_epochs": recipe.fit.max_epochs} | recipe.trainer,
+            folder=folder,
+            resume=resume,
+            logger=logger,
+            callbacks=callbacks,
+        )
     net = module.averaged.cpu().eval()
     fit_s = time.perf_counter() - started
     served = calibrated(net, data.train, _calibration(table, roles, data.train, encoder=encoder))
@@ -169,6 +174,12 @@ def calibrated(
         calibration=fit_calibration(logits, torch.cat([batch.label for batch in chunks])),
         reference=mean_embedding(net, _chunks(train)),
     )
+
+
+def _units(recipe: Recipe) -> int:
+    """Hidden units that a step computes, of all members and rows."""
+    network = recipe.network
+    return recipe.fit.batch_size * network.trunks * network.members * network.width
 
 
 def _held_out_logits(net: PropensityNet, batch: Batch) -> Tensor:
