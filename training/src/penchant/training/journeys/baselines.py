@@ -79,7 +79,9 @@ class Popularity:
         two such numbers, and FP64 holds both.
         """
         exact = scores.astype(np.float32).astype(np.float64)
-        return exact * (1 + _TIE * self.place) + _LEAST * self.place
+        exact *= 1 + _TIE * self.place
+        exact += _LEAST * self.place
+        return exact
 
 
 def fit_popularity(

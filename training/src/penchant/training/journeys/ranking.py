@@ -29,8 +29,8 @@ Scorer = Callable[[Places, Places], npt.NDArray[Any]]
 
 TOP: Final = 20
 """Length of the answers that coverage is about."""
-CHUNK_CELLS: Final = 16_000_000
-"""Most scores held at once."""
+CHUNK_CELLS: Final = 2_000_000
+"""Most scores held at once: so few that their memory is used again, not asked for anew."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
