@@ -128,6 +128,7 @@ def test_a_run_is_timed_often_enough() -> None:
 def test_what_is_missing_is_named_with_its_version_and_the_commands() -> None:
     missing = [Package("PyYAML", "no_such_module"), Package("made-up", "no_such_module")]
     assert not missing[0].is_there
+    assert not Package("protobuf", "no_such_parent.protobuf").is_there
     text = how_to_bring(missing)
     assert "pip download --no-deps" in text
     assert "PyYAML==" in text or "pyyaml==" in text

@@ -31,7 +31,10 @@ class Package:
     @property
     def is_there(self) -> bool:
         """Whether Python finds it."""
-        return importlib.util.find_spec(self.module) is not None
+        try:
+            return importlib.util.find_spec(self.module) is not None
+        except ModuleNotFoundError:  # Of a package that the module would be in.
+            return False
 
 
 PACKAGES: Final = (

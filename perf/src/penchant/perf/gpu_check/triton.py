@@ -37,13 +37,15 @@ def rows(settings: Settings) -> Iterator[Row]:
     folder = settings.folder / "triton"
     repository = Repository(folder / "model_repository")
     try:
-        find_tritonserver()
+        triton = find_tritonserver()
     except ValueError as error:
         yield {"not run": str(error)}
         return
     models = small_models(settings)
     for model in models:
-        yield {"model": model.kind} | _publish(model, repository, folder / "engines")
+        yield {"model": model.kind} | _publish(
+            model, repository, folder / "engines", backends=triton.backends
+        )
     with (
         running_server(repository.folder) as server,
         InferenceServerClient(server.address) as client,
@@ -54,9 +56,10 @@ def rows(settings: Settings) -> Iterator[Row]:
                     yield _asked(client, model, size, settings) | {"triton": server.version}
 
 
-def _publish(model: SmallModel, repository: Repository, engines: Path) -> Row:
+def _publish(model: SmallModel, repository: Repository, engines: Path, *, backends: Path) -> Row:
     """Publish on the GPU, or on the CPU with the reason."""
     try:
+        require_backend(backends)
         _build(model.package, engines)
         target = TensorRTTarget(engines=engines)
         repository.publish(model.package, version=VERSION, target=target)
@@ -64,6 +67,16 @@ def _publish(model: SmallModel, repository: Repository, engines: Path) -> Row:
         repository.publish(model.package, version=VERSION)
         return {"target": "cpu", "because": str(error)[:300]}
     return {"target": "tensorrt"}
+
+
+def require_backend(backends: Path) -> None:
+    """Refuse a Triton that cannot run engines, as the one that installs without a container.
+
+    Raises:
+        ValueError: Naming where its backend is not.
+    """
+    if not (backends / "tensorrt").is_dir():
+        raise ValueError(f"Triton: expected one with the tensorrt backend, got none in {backends}")
 
 
 def _build(package: ModelPackage, engines: Path) -> None:

@@ -30,7 +30,7 @@ class TimingCache:
             folder: where caches are kept.
             library: what builds.
             device: what it builds for.
-            flags: builder flags and the precision, which decide what kernels are timed.
+            flags: builder flags, which decide what kernels are timed.
         """
         words = (
             library.name,
