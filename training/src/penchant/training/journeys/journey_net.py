@@ -6,8 +6,9 @@ al., 2024, arXiv 2402.17152) it takes the bias of attention by the time between 
 request, here with softmax. Older events enter as one token in front, the mean of their items (long-
 term embeddings from before the window, so that they tell nothing of what is to be predicted).
 
-What is said of channel, hour and purchase comes from a part of its own, the habit, which knows what
-she did when and where but not when the request is made: the request's time would give the answer.
+What is said of channel, hour and purchase comes from parts of their own, which do not know when the
+request is made: its time would give the answer. The habit, for channel and hour, knows what she did
+when and where; the visit so far, for the purchase, what it is about and what those before were.
 
 Letters: B visitors, P profile events, W window events, L = P + W, S = W + 1 tokens, D width, H
 heads, N item codes, K category codes, C channels, F text features, Z hidden numbers, R item codes
@@ -35,6 +36,7 @@ from penchant.training.journeys.event_times import (
     request_bucket,
 )
 from penchant.training.journeys.journey_recipe import JourneyNetworkConfig
+from penchant.training.journeys.visit_so_far import VisitSoFar
 
 HIDDEN: Final = -1e4
 """Added to the logits of attention that must not be; finite, so that no row becomes NaN."""
@@ -382,16 +384,19 @@ class JourneyNet(nn.Module):
         self.target = nn.Embedding(sizes.num_actions + 1, width)
         nn.init.zeros_(self.target.weight)
         self.intent = nn.Linear(width, sizes.num_category_codes)
-        self.purchase = nn.Linear(width, 1) if sizes.has_purchases else None
         has_habit = sizes.has_clock or sizes.num_channels > 0
         self.habit = Habit(sizes, width) if has_habit else None
+        has_visit = sizes.has_clock and sizes.has_purchases
+        counts = sizes.num_actions, sizes.num_channels
+        self.visit = VisitSoFar(*counts, width) if has_visit else None
+        self.purchase = nn.Linear(width, 1) if sizes.has_purchases else None
         self.channel = nn.Linear(width, sizes.num_channels) if sizes.num_channels else None
         self.hour = nn.Linear(width, HOURS) if sizes.has_clock else None
 
     @property
     def hidden_size(self) -> int:
-        """Z: D for the state, and D more for the habit where there are channels or a clock."""
-        return self.config.width * (1 if self.habit is None else 2)
+        """Z: D for the state, and D more each for habit and visit so far, where they are."""
+        return self.config.width * (1 + (self.habit is not None) + (self.visit is not None))
 
     def forward(
         self,
@@ -432,8 +437,11 @@ class JourneyNet(nn.Module):
         if self.habit is None:
             return state
         hour = event_hour(age, now_hour)
-        habit = self.habit(action, channel, hour, newest=newest)
-        return torch.cat([state, habit], -1)
+        parts = [state, self.habit(action, channel, hour, newest=newest)]
+        if self.visit is not None:  # which reads what items are, but has no say in it
+            known = profile.detach(), older, item.detach()
+            parts.append(self.visit(*known, action, channel, age, newest=newest))
+        return torch.cat(parts, -1)
 
     def last(
         self,
@@ -515,8 +523,8 @@ class JourneyNet(nn.Module):
     def purchase_logit(self, hidden: Tensor) -> Tensor:
         """Logit (B, 1) of a purchase later in this session.
 
-        From the habit, where there is a clock: that another event comes soon says that the session
-        goes on.
+        From the visit so far, where there is a clock: that another event comes soon says that the
+        session goes on.
         """
         assert self.purchase is not None, "the log has no purchases"
         logit: Tensor = self.purchase(hidden[..., -self.config.width :])
@@ -525,14 +533,18 @@ class JourneyNet(nn.Module):
     def channel_logits(self, hidden: Tensor) -> Tensor:
         """Logits (B, C) of the channel of the next visit."""
         assert self.channel is not None, "the log has no channels"
-        logits: Tensor = self.channel(hidden[..., self.config.width :])
+        logits: Tensor = self.channel(self._habit_of(hidden))
         return logits
 
     def hour_logits(self, hidden: Tensor) -> Tensor:
         """Logits (B, 168) of the hour of the week in which the next visit begins."""
         assert self.hour is not None, "the log has no clock"
-        logits: Tensor = self.hour(hidden[..., self.config.width :])
+        logits: Tensor = self.hour(self._habit_of(hidden))
         return logits
+
+    def _habit_of(self, hidden: Tensor) -> Tensor:
+        """(..., D) the habit."""
+        return hidden[..., self.config.width : 2 * self.config.width]
 
     def folded(
         self, num_item_codes: int | None = None, num_category_codes: int | None = None
