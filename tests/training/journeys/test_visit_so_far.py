@@ -100,27 +100,28 @@ def test_what_is_bought_has_no_say_in_what_items_are() -> None:
     assert of_visits.any()
 
 
-def numbers_known(item: Tensor, action: Tensor, age: Tensor) -> Tensor:
-    """What is joined of one visitor's newest visit."""
+def numbers_known(profile: Tensor, item: Tensor, action: Tensor, age: Tensor) -> Tensor:
+    """What is joined of one visitor's newest visit; one event came before the window."""
     visit = VisitSoFar(2, 0, item.shape[2])
     known: list[Tensor] = []
     visit.join.register_forward_pre_hook(lambda _, inputs: known.append(inputs[0]))
-    visit(torch.zeros(1, item.shape[2]), torch.ones(1, 1), item, action, None, age, newest=True)
+    visit(profile, torch.ones(1, 1), item, action, None, age, newest=True)
     return known[0][0, 0]
 
 
 def test_it_knows_counts_and_how_alike_this_visit_and_those_before_are() -> None:
     east, north, none = [1.0, -1.0], [1.0, 1.0], [0.0, 0.0]
     known = numbers_known(
+        torch.tensor([east]),
         torch.tensor([[none, east, north, none, north, none, north]]),
         torch.tensor([[0, 1, 2, 2, 1, 2, 1]]),
         torch.tensor([[0.0, 90_000.0, 60_000.0, 30_000.0, 200.0, 150.0, 100.0]]),
     )
     direction, alike, counts, newest = torch.split(known, [2, 2, 8, 2])
     torch.testing.assert_close(direction, torch.tensor([1.0, 1.0]))
-    # Of the visits before, one was east and one north; the last had no item, the one before was
-    # north.
-    torch.testing.assert_close(alike, torch.tensor([0.5**0.5, 1.0]))
+    # Before were two items east, one of them before the window, and one north, in the last visit
+    # that had an item.
+    torch.testing.assert_close(alike, torch.tensor([0.2**0.5, 1.0]))
     # Actions now and before, visits, events of this one, older events, seconds.
     expected = torch.tensor([2.0, 1.0, 1.0, 2.0, 4.0, 3.0, 1.0, 100.0])
     torch.testing.assert_close(torch.expm1(counts), expected)
