@@ -113,6 +113,8 @@ def test_keys_of_different_types_are_refused_with_both(tmp_path: Path) -> None:
     ("ids", "wanted"),
     [
         (pa.array([7, 8, 9, 10], pa.uint16()), [7, 8, 9, 10]),
+        (pa.array([2**60, 2**60 + 1, 9, None], pa.uint64()), [2**60, 2**60 + 1, 9, None]),
+        (pa.array([2**60, 2**60 + 1, 9, None], pa.decimal128(20, 0)), [2**60, 2**60 + 1, 9, None]),
         (pa.array([7.0, 8.0, None, float("nan")]), [7, 8, None, None]),
         (pa.array(["ą", "007", "", None]), ["007", "ą", None, None]),
     ],
@@ -122,9 +124,21 @@ def test_ids_are_integers_or_text(tmp_path: Path, ids: pa.Array, wanted: list[An
     assert sorted(found, key=str) == sorted(wanted, key=str)
 
 
-def test_an_id_with_a_fraction_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"item_id: expected text or whole numbers, got 7\.5"):
-        opened(tmp_path, log_rows(sku=[7.5, 8.0, 9.0, 1.0]))
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (pa.array([7.5, 8.0, 9.0, 1.0]), r"up to 9,007,199,254,740,992, got 7\.5"),
+        (pa.array(["7.5", "8", "9", "1"]).cast(pa.decimal128(9, 1)), r"got 7\.5; store"),
+        (pa.array([2.0**53 + 2, 8.0, 9.0, 1.0]), r"got 9007199254740994\.0; store"),
+        (pa.array([float("inf"), 8.0, 9.0, 1.0]), "got inf; store"),
+        (pa.array([2**63, 8, 9, 1], pa.uint64()), "got 9223372036854775808; store .* as text"),
+    ],
+)
+def test_an_id_that_no_integer_holds_is_refused(
+    tmp_path: Path, ids: pa.Array, message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"item_id: expected text or whole numbers .*{message}"):
+        opened(tmp_path, log_rows(sku=ids))
 
 
 def test_an_id_of_another_type_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ EVENT_COLUMNS: Final = (
 PRICE: Final = "_price"
 CANCELLED: Final = "_cancelled"
 _WORDS: Final = ("channel", "device", "source", "campaign", "query", "order_id")
+_MOST_INT64: Final = 2**63 - 1
+_MOST_FLOAT: Final = 2**53
 _TRUE_WORDS: Final = ("true", "t", "yes", "y", "1")
 
 
@@ -140,31 +142,41 @@ def id_column(rows: ir.Table, name: str, field: str) -> ir.Value:
     """An id as int64 or text; empty text and NaN are no id.
 
     Raises:
-        ValueError: Its type is neither, or numbers that are not whole are among it.
+        ValueError: Its type is neither, or numbers are among it that are not whole or too large.
     """
     column = rows[name]
     kind = column.type()
+    if kind.is_uint64() or kind.is_decimal():
+        return _whole(rows, column, field, most=_MOST_INT64)
     if kind.is_integer():
         return column.cast("int64")
     if kind.is_string():
         return column.nullif("")
     if kind.is_uuid():
         return column.cast("string")
-    if kind.is_numeric() and not kind.is_boolean():
-        return _whole(rows, column.cast("float64"), field)
+    if kind.is_floating():
+        number = column.cast("float64")
+        given = number.isnan().ifelse(ibis.null("float64"), number)
+        return _whole(rows, given, field, most=_MOST_FLOAT)
     raise ValueError(f"{field}: expected text or integers in '{name}', got {kind}; cast the column")
 
 
-def _whole(rows: ir.Table, number: Any, field: str) -> ir.Value:
-    """Whole numbers that are stored with a fraction, as pandas stores integers with gaps."""
-    given = number.isnan().ifelse(ibis.null("float64"), number)
-    broken = rows.filter(given != given.floor()).limit(1).select(id=given).to_pyarrow()
+def _whole(rows: ir.Table, number: Any, field: str, *, most: int) -> ir.Value:
+    """Whole numbers that are not stored as int64, as pandas stores integers with gaps.
+
+    `most` is the largest that the type and int64 both hold exactly: beyond it two ids become one.
+    """
+    far = (number > most) | (number < -most)
+    near = far.ifelse(ibis.null(number.type()), number)  # only these have a floor in int64
+    whole = near if number.type().is_integer() else near.floor()
+    wrong = far | (number != whole)
+    broken = rows.filter(wrong).limit(1).select(id=number).to_pyarrow()
     if broken.num_rows:
         raise ValueError(
-            f"{field}: expected text or whole numbers, got {broken['id'][0].as_py()}; an id has no "
-            "fraction"
+            f"{field}: expected text or whole numbers up to {most:,}, got "
+            f"{broken['id'][0].as_py()}; store ids with a fraction, and larger ones, as text"
         )
-    return given.floor().cast("int64")
+    return whole.cast("int64")
 
 
 def number_column(rows: ir.Table, name: str | None, field: str) -> Any:

@@ -100,7 +100,7 @@ class Cleaning:
     future_time: Rule = "refuse"
     """Rows later than now."""
     duplicates: Rule = "drop"
-    """Rows equal to an earlier one in every mapped column."""
+    """Rows equal to an earlier one in every mapped column, their times to the second."""
     negative_value: Rule = "drop"
     """Rows with a negative price or value, which are no purchase."""
     returns: Rule = "drop"

@@ -21,7 +21,7 @@ _WHAT: Final = {
     "no_visitor": "without a visitor",
     "unparsable_time": "with a time that cannot be read",
     "future_time": "later than now, {now}",
-    "duplicates": "equal to an earlier one in every mapped column",
+    "duplicates": "equal to an earlier one in every mapped column, their times to the second",
     "negative_value": "with a negative price or value",
     "returns": "with a negative quantity or a cancelled order",
     "unknown_item": "with an item that is not in the item table",
