@@ -66,7 +66,11 @@ def small_net(
 
 
 def small_served(
-    net: JourneyNet, *, blend: torch.nn.Module | None = None, most_codes: int | None = None
+    net: JourneyNet,
+    *,
+    blend: torch.nn.Module | None = None,
+    most_codes: int | None = None,
+    repeats: bool = True,
 ) -> ServedJourney:
     """The net with its masks and ranking."""
     has_categories = net.sizes.num_category_codes > 2
@@ -77,6 +81,7 @@ def small_served(
         num_intents=3 if has_categories else 0,
         blend=blend,
         most_codes=most_codes,
+        repeats=repeats,
     )
 
 

@@ -117,6 +117,26 @@ def test_the_graph_answers_as_pytorch_does(settings: dict[str, Any], tmp_path: P
         assert [bool(dim.dim_param) for dim in dims] == [True, *[False] * (len(dims) - 1)]
 
 
+@pytest.mark.parametrize("most_codes", [None, 12])
+def test_no_answer_was_met_where_repeats_may_not_be(most_codes: int | None, tmp_path: Path) -> None:
+    served = small_served(small_net(), most_codes=most_codes, repeats=False)
+    inputs = draw(64, contract())
+    inputs["item_code"][inputs["action_code"] == 0] = 31  # padding, whatever else it has
+    inputs["exclude_code"][:], inputs["allow_code"][:] = 0, 0
+    answers = ask(served, inputs)
+    for row in range(64):
+        met = set(inputs["item_code"][row][inputs["action_code"][row] > 0].tolist())
+        assert not set(answers["top_code"][row].tolist()) & met - {0}
+    alone = (inputs["action_code"] == 0).all(1)
+    assert alone.any()
+    assert (answers["top_code"][alone] == 31).any(1).all()
+    session = onnxruntime.InferenceSession(
+        exported(served, tmp_path), providers=["CPUExecutionProvider"]
+    )
+    found = session.run(list(served.outputs), inputs)
+    rows_alike(dict(zip(served.outputs, found, strict=True)), answers)
+
+
 def test_no_answer_is_excluded_or_outside_what_is_allowed() -> None:
     wire = contract()
     served = small_served(small_net())

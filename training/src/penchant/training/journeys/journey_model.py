@@ -107,6 +107,7 @@ def serve_journeys(model: JourneyModel, data: JourneyData, recipe: JourneyRecipe
         num_categories=with_room(catalogue.num_category_codes, step=CATEGORY_STEP),
         blend=blend,
         most_codes=codes_at_once(contract.max_batch_size, tables=max(blend.num_pairs, 1)),
+        repeats=recipe.split.repeats,
     )
 
 

@@ -128,7 +128,8 @@ class JourneySplit:
     validation: float = 0.1
     """Share of the events before those that decide when to stop and weigh the blend."""
     repeats: bool = True
-    """Whether items that the visitor has met may be answered."""
+    """Whether items that the visitor has met may be answered; where not, the served model leaves
+    those of the history that it is sent out too."""
 
     def __post_init__(self) -> None:
         """Refuse a way to divide that does not exist, and shares that leave a part empty."""

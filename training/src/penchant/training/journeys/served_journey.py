@@ -50,6 +50,7 @@ class ServedJourney(nn.Module):
         num_categories: int | None = None,
         blend: nn.Module | None = None,
         most_codes: int | None = None,
+        repeats: bool = True,
     ) -> None:
         """Fold the net's item vectors into a table and put the rest behind it.
 
@@ -63,6 +64,7 @@ class ServedJourney(nn.Module):
             blend: A :class:`Blend`; the network alone answers when None.
             most_codes: Item codes that are scored and ranked at once; of more, in parts, which
                 gives the same items.
+            repeats: Whether items of the history may be answered.
 
         Raises:
             ValueError: more items or intents are asked for than there are.
@@ -78,7 +80,7 @@ class ServedJourney(nn.Module):
         assert blend is not None or num_codes == net.sizes.num_item_codes
         self.net = net.folded(num_codes, num_categories)
         self.blend = blend
-        self.num_intents = num_intents
+        self.num_intents, self.repeats = num_intents, repeats
         self.top = TopItems(
             category_of_code,
             num_categories=num_categories,
@@ -142,6 +144,9 @@ class ServedJourney(nn.Module):
         """
         hidden = self.net.last(item_code, action_code, channel_code, age, now_hour)
         query = self.net.query(hidden, target_code[:, 0])
+        if not self.repeats:
+            met = torch.where(action_code > 0, item_code, torch.zeros_like(item_code))
+            exclude_code = torch.cat([exclude_code, met], 1)
         answers = list(self.top(self.scores(query, item_code), exclude_code, allow_code))
         if self.num_intents:
             answers += self._intents(hidden)
