@@ -17,6 +17,8 @@ from penchant.clients.contract import Contract
 from penchant.clients.home import Home
 from penchant.serving.registry import Registry
 from penchant.training.events.build_examples import build_examples
+from penchant.training.events.example_maker import example_maker
+from penchant.training.events.examples_config import ExamplesConfig, GoalConfig
 from penchant.training.events.feature_benchmark import feature_benchmark
 from penchant.training.journeys.journey_recipe import STATISTICS
 from penchant.training.profile import profile_table
@@ -183,6 +185,29 @@ def test_written_examples_are_those_that_training_reads(folder: Path, tmp_path: 
     table = read_table(recipe)  # made anew, and yet the same
     assert rows.select(table.arrow.column_names).to_pylist() == table.arrow.to_pylist()
     assert not list(tmp_path.glob(".*"))  # nothing half-written is left
+
+
+def test_later_events_of_a_busy_visitor_drop_nothing_that_was_known(tmp_path: Path) -> None:
+    before = [BEGIN_S - day * DAY_S for day in range(1, 6)]
+    log = {
+        "name": "busy",
+        "events": {
+            "table": {"path": "events.parquet"},
+            "columns": {"visitor_id": "who", "time": "at"},
+            "time_unit": "s",
+        },
+        "cleaning": {"most_events": 3},
+    }
+    (tmp_path / "log.yaml").write_text(yaml.safe_dump(log), encoding="utf-8")
+    config = ExamplesConfig(
+        log=str(tmp_path / "log.yaml"), goals=(GoalConfig(name="again", within_days=1),)
+    )
+    for later in (0, 1, 3):
+        times = before + [BEGIN_S + DAY_S + second for second in range(later)]
+        rows = pa.table({"who": ["a"] * len(times), "at": times})
+        pq.write_table(rows, tmp_path / "events.parquet")
+        (row,) = example_maker(config).rows(BEGIN_S).to_pyarrow().to_pylist()
+        assert (row["events_ever"], row["days_since_first_event"]) == (3, 3.0)
 
 
 def test_only_asked_for_visitors_are_looked_at(folder: Path, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+import ibis
 import ibis.expr.types as ir
 
 from penchant.training.events.event_log import (
@@ -22,12 +23,13 @@ from penchant.training.events.history_features import (
     HistoryConfig,
     history_features,
 )
-from penchant.training.events.sessions import with_sessions
+from penchant.training.events.sessions import EVENT_ORDER, with_sessions
 from penchant.training.recipe import Columns
 from penchant.training.recipe_checks import nearest
 
 MOST_ACTIONS: Final = 50
 """Most actions that get columns of their own without being named."""
+_NO_LIMIT: Final = 2**62
 _NEEDED: Final = (
     "visitor_id",
     "time_s",
@@ -60,6 +62,9 @@ class ExampleMaker:
     """Time of the log's first event."""
     end_s: int
     """Time of its last event, up to which horizons can be over."""
+    most_events: int | None = None
+    """Most events of a visitor before a cut-off that count, the newest; None where nobody has more.
+    The log's own rule would drop what was known at a cut-off because of what came later."""
 
     @property
     def columns(self) -> Columns:
@@ -77,7 +82,7 @@ class ExampleMaker:
 
     def rows(self, cutoff_s: int) -> ir.Table:
         """Rows of one cut-off, by visitor: key, features, labels."""
-        rows = history_features(self.events, [cutoff_s], self.history)
+        rows = history_features(self._past(cutoff_s), [cutoff_s], self.history)
         rows = self._population(rows, cutoff_s)
         if self.config.customer_columns and self.log.customers is not None:
             customers = self.log.customers.select(VISITOR, *self.config.customer_columns)
@@ -88,6 +93,17 @@ class ExampleMaker:
     def is_labelled(self, cutoff_s: int) -> bool:
         """Whether the horizon of at least one goal is over."""
         return any(cutoff_s + goal.horizon_s <= self.end_s for goal in self.config.goals)
+
+    def _past(self, cutoff_s: int) -> ir.Table:
+        """Events before a cut-off; of a visitor with too many, the newest of those."""
+        past = self.events.filter(self.events.time_s < cutoff_s)
+        if self.most_events is None:
+            return past
+        newest = ibis.window(
+            group_by=VISITOR, order_by=[ibis.desc(name) for name in (*EVENT_ORDER, "channel")]
+        )
+        past = past.mutate(_place=ibis.row_number().over(newest))
+        return past.filter(past["_place"] < self.most_events).drop("_place")
 
     def _population(self, rows: ir.Table, cutoff_s: int) -> ir.Table:
         if self.config.having_done:
@@ -104,13 +120,13 @@ def example_maker(config: ExamplesConfig, log: EventLog | None = None) -> Exampl
 
     Args:
         config: What the recipe says.
-        log: Its log, where it is open already.
+        log: Its log, where it is open already, with all events that a visitor has.
 
     Raises:
         ValueError: The log cannot be read, has no clock, or lacks an action or a column that the
             recipe names.
     """
-    log = log or open_event_log(read_log_recipe(config.log))
+    log = log or _opened(config.log)
     if not log.has_clock:
         raise ValueError(
             f"examples.log: {config.log} has an order of events but no clock "
@@ -124,6 +140,8 @@ def example_maker(config: ExamplesConfig, log: EventLog | None = None) -> Exampl
     actions = sorted(action for action in found["action"] if action is not None)
     _check_actions(config, actions)
     _check_customer_columns(config, log)
+    each = events.group_by(VISITOR).aggregate(n=events.count())
+    most, busiest = log.recipe.cleaning.most_events, each.n.max().to_pyarrow().as_py()
     columns, of_items = log.recipe.events.columns, _item_columns(log)
     purchases = tuple(action for action in config.purchase_actions if action in actions)
     if columns.order_id is None and purchases:
@@ -138,6 +156,7 @@ def example_maker(config: ExamplesConfig, log: EventLog | None = None) -> Exampl
         config=config,
         first_s=min(found["first_s"]),
         end_s=max(found["last_s"]),
+        most_events=most if busiest > most else None,
         events=events,
         history=HistoryConfig(
             # Of a single action everything is said by the counts of all events.
@@ -151,6 +170,13 @@ def example_maker(config: ExamplesConfig, log: EventLog | None = None) -> Exampl
             ),
         ),
     )
+
+
+def _opened(path: str) -> EventLog:
+    """A log with all events of each visitor, however many: each cut-off takes its newest ones."""
+    recipe = read_log_recipe(path)
+    cleaning = replace(recipe.cleaning, most_events=_NO_LIMIT)
+    return replace(open_event_log(replace(recipe, cleaning=cleaning)), recipe=recipe)
 
 
 def _item_columns(log: EventLog) -> tuple[str, ...]:

@@ -115,7 +115,8 @@ class Cleaning:
     excluded_items: tuple[str, ...] = ()
     """Item ids that are no items: postage, fees. Their rows are dropped and counted."""
     most_events: int = 10_000
-    """Most events of one visitor, the newest; earlier ones are dropped and counted."""
+    """Most events of one visitor, the newest; earlier ones are dropped and counted. Of examples,
+    the newest before each cut-off: what comes later drops nothing that was known then."""
 
     def __post_init__(self) -> None:
         """Refuse a limit that leaves nothing."""
