@@ -80,19 +80,32 @@ def golden_bytes(
     return file.getvalue()
 
 
+def read_arrays(path: Path, what: str) -> Tensors:
+    """The arrays of a file of a package, by name.
+
+    Args:
+        path: the file.
+        what: what it holds, for the message.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive.items())
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: expected {what} as plain arrays, got {error}; train again"
+        ) from error
+
+
 def read_golden(path: Path, contract: WireContract) -> GoldenRows:
     """Read golden rows and check them against the contract.
 
     Raises:
         ValueError: if the file is damaged, or a tensor is missing or has another type or shape.
     """
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive.items())
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path}: expected golden rows as plain arrays, got {error}; train again"
-        ) from error
+    arrays = read_arrays(path, "golden rows")
     inputs = {spec.name: take(arrays, INPUT_PREFIX, spec, path) for spec in contract.inputs}
     outputs = {
         spec.name: take(arrays, OUTPUT_PREFIX, spec, path)

@@ -6,7 +6,6 @@ the package as ``holdout.npz``; visitors are numbered, not named. Shapes: N rows
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from penchant.clients.contract import Contract
 from penchant.clients.journey_contract import ITEM
 from penchant.clients.wire_contract import WireContract
-from penchant.serving.golden import INPUT_PREFIX, Tensors, plain, take
+from penchant.serving.golden import INPUT_PREFIX, Tensors, plain, read_arrays, take
 
 HOLDOUT: Final = "holdout.npz"
 """Its name in the package."""
@@ -83,13 +82,7 @@ def read_holdout(path: Path, contract: WireContract) -> HoldoutRows | None:
     """
     if not path.is_file():
         return None
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive.items())
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path}: expected held-out rows as plain arrays, got {error}; train again"
-        ) from error
+    arrays = read_arrays(path, "held-out rows")
     inputs = {spec.name: take(arrays, INPUT_PREFIX, spec, path) for spec in contract.inputs}
     label, visitor = arrays.get(LABEL), arrays.get(VISITOR)
     _check_label(label, inputs, contract, path)

@@ -25,12 +25,11 @@ from penchant.perf.gpu_check.settings import Settings
 from penchant.perf.gpu_check.timing import captured, timed
 from penchant.perf.gpu_check.work import Ceilings, graph_work
 from penchant.serving.engines.library import TENSORRT, TENSORRT_RTX
+from penchant.serving.engines.memory import MOST_ELEMENTS
 from penchant.serving.engines.precision import Precision, convert, has_tf32
 
 SERVED_ROWS: Final = {"propensity": 256, "journey": 64}
 """Rows that a recipe's budget allows: engines are built for them, and others for larger batches."""
-MOST_ELEMENTS: Final = 2**31 - 1
-"""Scores that one TopK takes."""
 MOST_SHARE: Final = 0.25
 """Share of the free memory that one tensor of scores may take; masks and ranks take as much."""
 ORDER: Final[tuple[Precision, ...]] = ("fp16", "tf32", "bf16", "fp32")

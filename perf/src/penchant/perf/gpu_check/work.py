@@ -18,19 +18,18 @@ from math import prod
 from typing import Final
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
+
+from penchant.serving.engines.tensor_shapes import TensorShape, num_bytes, tensor_shapes
 
 PRODUCTS: Final = frozenset({"MatMul", "Gemm"})
-LARGE_BYTES: Final = 4_096
-"""Constants up to this size may be shapes, whose values inference needs; others are left out."""
 TYPE_NAMES: Final[Mapping[int, str]] = {
     TensorProto.FLOAT: "fp32",
     TensorProto.FLOAT16: "fp16",
     TensorProto.BFLOAT16: "bf16",
 }
 
-Shapes = Mapping[str, tuple[int, tuple[int, ...]]]
-"""ONNX type and shape by tensor."""
+Shapes = Mapping[str, TensorShape]
 
 
 @dataclass(frozen=True)
@@ -64,14 +63,14 @@ class Work:
 
 def graph_work(model: onnx.ModelProto, rows: int) -> Work:
     """What a run of a net, whose one open axis is the batch, has to do with so many rows."""
-    graph, shapes = model.graph, _shapes(model, rows)
+    graph, shapes = model.graph, tensor_shapes(model, rows)
     flops: dict[str, int] = {}
     for node in graph.node:
         if node.op_type in PRODUCTS:
             kind, shape = shapes[node.output[0]]
             name = TYPE_NAMES.get(kind, "fp32")
             flops[name] = flops.get(name, 0) + 2 * prod(shape) * _inner(node, shapes)
-    ends = sum(_bytes(shapes[value.name]) for value in (*graph.input, *graph.output))
+    ends = sum(num_bytes(shapes[value.name]) for value in (*graph.input, *graph.output))
     return Work(ends + _weights(graph, shapes), flops)
 
 
@@ -100,45 +99,11 @@ def _weights(graph: onnx.GraphProto, shapes: Shapes) -> int:
             roots |= dict.fromkeys(node.output, found)
             continue
         if node.op_type == "Gather" and names[0] in roots:
-            looked_up.append((roots[names[0]], _bytes(shapes[node.output[0]])))
+            looked_up.append((roots[names[0]], num_bytes(shapes[node.output[0]])))
             continue
         for name in names:
             if name in roots:
-                size = _bytes(shapes[name])
+                size = num_bytes(shapes[name])
                 whole[roots[name]] = max(size, whole.get(roots[name], 0))
     rows = sum(size for found, size in looked_up if found not in whole)
     return rows + sum(whole.values())
-
-
-def _shapes(model: onnx.ModelProto, rows: int) -> Shapes:
-    """Type and shape of every tensor in a batch of so many rows."""
-    outline = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    graph = outline.graph
-    graph.name = "outline"
-    graph.node.extend(model.graph.node)
-    for value in model.graph.input:
-        fixed = [dim.dim_value or rows for dim in value.type.tensor_type.shape.dim]
-        kind = value.type.tensor_type.elem_type
-        graph.input.append(helper.make_tensor_value_info(value.name, kind, fixed))
-    for value in model.graph.output:
-        kind = value.type.tensor_type.elem_type
-        graph.output.append(helper.make_tensor_value_info(value.name, kind, None))
-    shapes = {}
-    for tensor in model.graph.initializer:
-        shapes[tensor.name] = tensor.data_type, tuple(tensor.dims)
-        if _bytes(shapes[tensor.name]) <= LARGE_BYTES:
-            graph.initializer.append(tensor)
-        else:
-            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            graph.input.append(info)
-    inferred = onnx.shape_inference.infer_shapes(outline, data_prop=True).graph
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        kind = value.type.tensor_type.elem_type
-        dims = tuple(dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim)
-        shapes[value.name] = kind, dims
-    return shapes
-
-
-def _bytes(tensor: tuple[int, tuple[int, ...]]) -> int:
-    kind, shape = tensor
-    return int(prod(shape) * helper.tensor_dtype_to_np_dtype(kind).itemsize)

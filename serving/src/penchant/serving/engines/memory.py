@@ -11,15 +11,13 @@ from math import prod
 from typing import Final
 
 import onnx
-from onnx import TensorProto, helper
+
+from penchant.serving.engines.tensor_shapes import num_bytes, tensor_shapes
 
 MOST_ELEMENTS: Final = 2**31 - 1
 """Elements of one tensor that TensorRT's TopK, softmax and scatter take."""
 RESERVE_BYTES: Final = 1 << 30
 """For CUDA's context, the kernels themselves and what they use beside the graph's tensors."""
-
-_LARGE_BYTES: Final = 4096
-"""Constants up to this size may be shapes, whose values inference needs; others are left out."""
 
 
 @dataclass(frozen=True)
@@ -69,35 +67,20 @@ def memory_need(model: onnx.ModelProto, max_rows: int) -> MemoryNeed:
                 f"{count:,} in {name!r} at {max_rows} rows; lower it to "
                 f"{max_rows * MOST_ELEMENTS // count}, or export the net in parts again"
             )
-    weights = sum(_bytes(tensor.dims, tensor.data_type) for tensor in model.graph.initializer)
+    constants = ((tensor.data_type, tuple(tensor.dims)) for tensor in model.graph.initializer)
+    weights = sum(map(num_bytes, constants))
     return MemoryNeed(weights, _most_alive(model.graph, sizes))
 
 
 def tensor_sizes(model: onnx.ModelProto, rows: int) -> Mapping[str, tuple[int, int]]:
     """Elements and bytes of each tensor that is computed, by name, in a batch of `rows`."""
-    outline = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    graph = outline.graph
-    graph.name = "outline"
-    graph.node.extend(model.graph.node)
-    graph.output.extend(model.graph.output)
-    for value in model.graph.input:
-        dims = [dim.dim_value or rows for dim in value.type.tensor_type.shape.dim]
-        kind = value.type.tensor_type.elem_type
-        graph.input.append(helper.make_tensor_value_info(value.name, kind, dims))
-    for tensor in model.graph.initializer:
-        if _bytes(tensor.dims, tensor.data_type) <= _LARGE_BYTES:
-            graph.initializer.append(tensor)
-        else:
-            value = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            graph.input.append(value)
-    for value in graph.output:
-        value.type.tensor_type.ClearField("shape")
-    inferred = onnx.shape_inference.infer_shapes(outline, data_prop=True).graph
-    sizes = {}
-    for value in (*inferred.value_info, *inferred.output):
-        dims = [dim.dim_value or 1 for dim in value.type.tensor_type.shape.dim]
-        sizes[value.name] = prod(dims), _bytes(dims, value.type.tensor_type.elem_type)
-    return sizes
+    shapes = tensor_shapes(model, rows)
+    computed = {name for node in model.graph.node for name in node.output}
+    return {
+        name: (prod(shape[1]), num_bytes(shape))
+        for name, shape in shapes.items()
+        if name in computed
+    }
 
 
 def _most_alive(graph: onnx.GraphProto, sizes: Mapping[str, tuple[int, int]]) -> int:
@@ -108,15 +91,9 @@ def _most_alive(graph: onnx.GraphProto, sizes: Mapping[str, tuple[int, int]]) ->
     alive = most = 0
     for place, node in enumerate(graph.node):
         for name in node.output:
-            num_bytes = sizes.get(name, (0, 0))[1]
-            alive += num_bytes
-            ends[last.get(name, place)] = ends.get(last.get(name, place), 0) + num_bytes
+            size = sizes.get(name, (0, 0))[1]
+            alive += size
+            ends[last.get(name, place)] = ends.get(last.get(name, place), 0) + size
         most = max(most, alive)
         alive -= ends.pop(place, 0)
     return most
-
-
-def _bytes(dims: object, kind: int) -> int:
-    count = prod(dims)  # type: ignore[call-overload]
-    size = helper.tensor_dtype_to_np_dtype(kind).itemsize if kind != TensorProto.STRING else 0
-    return int(count * size)

@@ -14,8 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-MOST_ELEMENTS: Final = 2**31 - 1
-"""Elements that TensorRT's TopK, scatter and softmax take."""
+from penchant.serving.engines.memory import MOST_ELEMENTS
 
 MASKED: Final = -30_000.0
 """Score of a code that may not be answered; finite in half precision too, so that a visitor
