@@ -3,13 +3,12 @@
 Letters: B rows, T trunks, k members of a trunk, G goals.
 """
 
-import copy
 from collections.abc import Iterable
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from penchant.training.averaging_module import AveragingModule
 from penchant.training.device import has_fused_step
 from penchant.training.precision import in_full_precision
 from penchant.training.propensity_net import (
@@ -39,13 +38,12 @@ def clip_by_trunk(parameters: Iterable[Tensor], largest: float) -> None:
         gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
 
 
-class PropensityModule(pl.LightningModule):
+class PropensityModule(AveragingModule[PropensityNet]):
     """AdamW on the mean of the members' losses; `averaged` follows the weights and is what to keep.
 
-    The moving average of the weights (Polyak and Juditsky, 1992) is what validation scores, so the
-    best checkpoint by `validation/logloss` holds the best `averaged`. That is the log loss,
-    averaged over goals, of the members that never learnt from a row: one trunk's where rows have
-    a fold, else all.
+    The moving average of the weights is what validation scores, so the best checkpoint by
+    `validation/logloss` holds the best `averaged`. That is the log loss, averaged over goals, of
+    the members that never learnt from a row: one trunk's where rows have a fold, else all.
     """
 
     def __init__(
@@ -61,20 +59,13 @@ class PropensityModule(pl.LightningModule):
         Raises:
             ValueError: If `average_decay` is out of range.
         """
-        super().__init__()
-        if not 0 <= average_decay < 1:
-            raise ValueError(f"average_decay: expected a share in [0, 1), got {average_decay}")
-        self.net = net
-        self.averaged = copy.deepcopy(net).requires_grad_(False)
-        """The net to validate, calibrate and serve."""
+        super().__init__(net, average_decay=average_decay)
         self.config = config
-        self.average_decay = average_decay
         self.loss_sum: Tensor
         self.loss_count: Tensor
         for name in ("loss_sum", "loss_count"):
             zeros = torch.zeros(net.num_goals)
             self.register_buffer(name, zeros, persistent=False)  # (G,)
-        self._train_losses: list[Tensor] = []
 
     def on_fit_start(self) -> None:
         """Compile the net's training step, where the recipe asks for it and there is a GPU."""
@@ -89,36 +80,12 @@ class PropensityModule(pl.LightningModule):
         losses = trunk_losses(
             logits.float(), batch.label, batch.fold, num_trunks=trunks, target=target
         )
-        self._train_losses.append(losses.detach().mean())
+        self.losses.append(losses.detach().mean())
         return losses.sum()
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
+    def clip_norm(self, largest: float) -> None:
         """Clip the norm of each trunk's own gradient: a common norm would tell of other folds."""
-        if gradient_clip_val and gradient_clip_algorithm == "value":
-            torch.nn.utils.clip_grad_value_(self.net.parameters(), gradient_clip_val)
-        elif gradient_clip_val:
-            clip_by_trunk(self.net.parameters(), gradient_clip_val)
-
-    @torch.no_grad()
-    def on_train_batch_end(self, *_: object) -> None:
-        """Move the average a little to the new weights; early steps count for less."""
-        step = self.global_step
-        keep = min(self.average_decay, step / (step + 10.0))
-        averaged: list[Tensor] = list(self.averaged.parameters())
-        current: list[Tensor] = list(self.net.parameters())
-        torch._foreach_lerp_(averaged, current, 1.0 - keep)
-
-    def on_train_epoch_end(self) -> None:
-        """Log `train/loss` once an epoch: logging every step would cost as much as a small step."""
-        if self._train_losses:
-            loss = torch.stack(self._train_losses).mean()
-            self.log("train/loss", loss, sync_dist=True, batch_size=1)
-        self._train_losses.clear()
+        clip_by_trunk(self.net.parameters(), largest)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""

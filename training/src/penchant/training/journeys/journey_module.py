@@ -5,17 +5,16 @@ Letters: B windows, W slots, T targets, V visitors, N item codes, D width, Z hid
 
 from __future__ import annotations
 
-import copy
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.nn import functional
 
+from penchant.training.averaging_module import AveragingModule
 from penchant.training.journeys.batches import JourneyBatch
 from penchant.training.journeys.catalogue import FIRST_CODE
 from penchant.training.journeys.history_batch import HistoryBatch
@@ -35,7 +34,7 @@ MONITOR: Final = "validation/ndcg_10"
 WARM_UP_STEPS: Final = 100
 
 
-class JourneyModule(pl.LightningModule):
+class JourneyModule(AveragingModule[JourneyNet]):
     """AdamW on the softmax over items and the other heads; `averaged` is what to keep.
 
     The moving average of the weights is what validation scores, so that the best checkpoint by
@@ -58,12 +57,8 @@ class JourneyModule(pl.LightningModule):
             action_weight: (actions + 1,) weight of a target by its action code; 1 when None.
             average_decay: Share of the average that a step keeps, in [0, 1).
         """
-        super().__init__()
-        if not 0 <= average_decay < 1:
-            raise ValueError(f"average_decay: expected a share in [0, 1), got {average_decay}")
-        self.net, self.config, self.average_decay = net, config, average_decay
-        self.averaged = copy.deepcopy(net).requires_grad_(False)
-        """The net to validate and serve."""
+        super().__init__(net, average_decay=average_decay)
+        self.config = config
         if action_weight is None:
             action_weight = torch.ones(net.sizes.num_actions + 1)
         self.action_weight: Tensor
@@ -72,7 +67,6 @@ class JourneyModule(pl.LightningModule):
         auto_full = config.loss == "auto" and items <= FULL_SOFTMAX_ITEMS
         self.is_full = config.loss == "full" or auto_full
         self._is_shared = False
-        self._losses: list[Tensor] = []
         self._ranks: list[npt.NDArray[np.int64]] = []
 
     def on_fit_start(self) -> None:
@@ -88,7 +82,7 @@ class JourneyModule(pl.LightningModule):
             loss, hidden = self._full(batch, table)
         else:
             loss, hidden = self._sampled(batch)
-        self._losses.append(loss.detach())
+        self.losses.append(loss.detach())
         if self.config.head_weight:
             with in_full_precision(hidden.device):
                 heads = head_losses(self.net, hidden.to(loss.dtype), batch)
@@ -162,35 +156,6 @@ class JourneyModule(pl.LightningModule):
         """Let chance depend on seed and step alone: a resumed fit goes on as if never stopped."""
         seed = np.random.SeedSequence((self.config.seed, self.global_step, self.global_rank))
         torch.manual_seed(int(seed.generate_state(1)[0]))
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip as Lightning does, which refuses a fused optimizer in mixed precision."""
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if gradient_clip_val and gradient_clip_algorithm == "value":
-            torch.nn.utils.clip_grad_value_(parameters, gradient_clip_val)
-        elif gradient_clip_val:
-            torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
-
-    @torch.no_grad()
-    def on_train_batch_end(self, *_: object) -> None:
-        """Move the average a little to the new weights; early steps count for less."""
-        step = self.global_step
-        keep = min(self.average_decay, step / (step + 10.0))
-        averaged: list[Tensor] = list(self.averaged.parameters())
-        current: list[Tensor] = list(self.net.parameters())
-        torch._foreach_lerp_(averaged, current, 1.0 - keep)
-
-    def on_train_epoch_end(self) -> None:
-        """Log `train/loss` once an epoch."""
-        if self._losses:
-            loss = torch.stack(self._losses).mean()
-            self.log("train/loss", loss, sync_dist=True, batch_size=1)
-        self._losses.clear()
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation; what validation scores is one table of item vectors."""
