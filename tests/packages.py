@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from penchant.clients.contract import Contract, MultiValued
+from penchant.clients.wire_contract import WireContract
 from penchant.serving.decode import IR_VERSION, ML_OPSET, OPSET, write_decode
 from penchant.serving.golden import Tensors, write_golden
 from penchant.serving.package import ModelPackage
@@ -107,6 +108,18 @@ def write_tiny_package(folder: Path, num_golden: int = 80) -> ModelPackage:
         data_fingerprint="none",
         code_revision="none",
         metrics={"purchase/auc": 0.5},
+        calibration={},
+    )
+
+
+def sealed(folder: Path, contract: WireContract = CONTRACT) -> ModelPackage:
+    """Seal whatever lies there now, with nothing said about how it was made."""
+    return ModelPackage.seal(
+        folder,
+        contract=contract,
+        data_fingerprint="",
+        code_revision="",
+        metrics={},
         calibration={},
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from tests.packages import CONTRACT, raw_rows, score
+from tests.packages import CONTRACT, raw_rows, score, sealed
 
 from penchant.serving.golden import GoldenRows, read_golden, write_golden
 from penchant.serving.package import ModelPackage
@@ -92,7 +92,7 @@ def test_sealing_refuses_a_folder_without_a_graph(folder: Path) -> None:
     (folder / "net.onnx").unlink()
 
     with pytest.raises(ValueError, match=r"net\.onnx"):
-        _seal(folder)
+        sealed(folder)
 
 
 def _reseal(folder: Path, edit: Callable[[dict[str, Any]], None]) -> None:
@@ -139,7 +139,7 @@ def test_weights_outside_the_package_are_refused(folder: Path) -> None:
     (folder / "net.onnx").write_bytes(model.SerializeToString())
 
     with pytest.raises(ValueError, match="etc/passwd"):
-        _seal(folder)
+        sealed(folder)
 
 
 def test_golden_rows_come_back_as_written(tmp_path: Path) -> None:
@@ -180,14 +180,3 @@ def test_a_wrong_answer_is_noticed(wrong: float) -> None:
     answers["propensity"][1, 0] += wrong
     with pytest.raises(ValueError, match="propensity"):
         check_answers(golden, answers)
-
-
-def _seal(folder: Path) -> ModelPackage:
-    return ModelPackage.seal(
-        folder,
-        contract=CONTRACT,
-        data_fingerprint="",
-        code_revision="",
-        metrics={},
-        calibration={},
-    )

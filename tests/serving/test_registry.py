@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.packages import CONTRACT, raw_rows, score
+from tests.packages import CONTRACT, raw_rows, score, sealed
 
 from penchant.clients.home import Home
 from penchant.serving.golden import write_golden
@@ -47,24 +47,13 @@ def registered(tmp_path_factory: pytest.TempPathFactory, tiny_package: ModelPack
     inputs = raw_rows(5)
     outputs = score(inputs)
     write_golden(wrong / "golden.npz", inputs, outputs | {"propensity": outputs["propensity"] / 2})
-    packages = (tiny_package, _sealed(wrong))
+    packages = (tiny_package, sealed(wrong))
     from mlflow import MlflowClient
 
     for number, package in enumerate(packages, start=1):
         run = MlflowClient().create_run(registry.experiment("tiny"))
         assert registry.register(package, run_id=run.info.run_id) == number
     return Registered(home, registry)
-
-
-def _sealed(folder: Path) -> ModelPackage:
-    return ModelPackage.seal(
-        folder,
-        contract=CONTRACT,
-        data_fingerprint="",
-        code_revision="",
-        metrics={},
-        calibration={},
-    )
 
 
 def _table(num_rows: int) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.packages import CONTRACT, raw_rows, score
+from tests.packages import CONTRACT, raw_rows, score, sealed
 from tests.serving.servers import answers_at_all, ask, model_processes, wait_until
 from tests.serving.test_repository import start_publisher
 from tritonclient.grpc import service_pb2_grpc
@@ -73,14 +73,7 @@ def _wrong_package(package: ModelPackage, folder: Path, model: str = "tiny") -> 
     inputs = raw_rows(5)
     outputs = score(inputs)
     write_golden(folder / "golden.npz", inputs, outputs | {"propensity": outputs["propensity"] / 2})
-    return ModelPackage.seal(
-        folder,
-        contract=replace(CONTRACT, model=model),
-        data_fingerprint="",
-        code_revision="",
-        metrics={},
-        calibration={},
-    )
+    return sealed(folder, replace(CONTRACT, model=model))
 
 
 def test_a_version_that_answers_wrongly_is_taken_back(

@@ -215,8 +215,8 @@ BAD_REQUESTS: dict[str, Callable[[Any], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", BAD_REQUESTS)
-def test_a_bad_request_is_refused_and_its_neighbours_are_not_touched(stub: Any, name: str) -> None:
+def assert_refused_alone(stub: Any, name: str) -> None:
+    """A bad request is refused, and good ones beside it are answered as if it were not there."""
     good = to_request(raw_rows(3, seed=2))
     alone = raw_answers(stub.ModelInfer(good, timeout=TIMEOUT_S))
     bad = to_request(raw_rows(1))
@@ -228,6 +228,11 @@ def test_a_bad_request_is_refused_and_its_neighbours_are_not_touched(stub: Any, 
         assert call.code() == grpc.StatusCode.INVALID_ARGUMENT, call.details()
     for call in (calls[0], calls[2], calls[4]):
         assert raw_answers(call.result()) == alone
+
+
+@pytest.mark.parametrize("name", BAD_REQUESTS)
+def test_a_bad_request_is_refused_and_its_neighbours_are_not_touched(stub: Any, name: str) -> None:
+    assert_refused_alone(stub, name)
 
 
 @settings(max_examples=60, deadline=None)

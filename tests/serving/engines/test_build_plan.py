@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from tests.journey_packages import TEXT, write_tiny_journey
-from tests.packages import write_tiny_package
+from tests.packages import sealed, write_tiny_package
 from tests.serving.engines.gpus import Driver
 from tests.serving.engines.played_tensorrt import PlayedTensorRT
 
@@ -57,14 +57,7 @@ def retrained(package: ModelPackage, folder: Path) -> ModelPackage:
     value = np.asarray(numpy_helper.to_array(tensor) * 1.5, np.float32)
     tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
     onnx.save(net, folder / "net.onnx")
-    return ModelPackage.seal(
-        folder,
-        contract=package.contract,
-        data_fingerprint="",
-        code_revision="",
-        metrics={},
-        calibration={},
-    )
+    return sealed(folder, package.contract)
 
 
 @pytest.fixture

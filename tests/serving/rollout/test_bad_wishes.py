@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from tests.journey_packages import TEXT, TinyJourney, write_tiny_journey
-from tests.packages import CONTRACT
+from tests.packages import CONTRACT, sealed
 from tests.serving.rollout.conftest import AS_GOOD, FIRST
 from tests.serving.rollout.store import Store, register
-from tests.serving.rollout.variants import renamed_goal, sealed, variant
+from tests.serving.rollout.variants import renamed_goal, variant
 
 from penchant.clients.contract import MultiValued
 from penchant.serving.package import ModelPackage

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.journey_packages import TEXT, raw_visitors, recommend, write_tiny_journey
-from tests.packages import CONTRACT
+from tests.packages import CONTRACT, sealed
 from tests.serving.rollout.conftest import FIRST
 from tests.serving.rollout.store import Store
-from tests.serving.rollout.variants import sealed, slow, variant
+from tests.serving.rollout.variants import slow, variant
 
 from penchant.clients.command import main
 from penchant.serving.holdout import HOLDOUT, write_holdout
@@ -86,14 +86,7 @@ def journey(folder: Path, *, shuffled: bool) -> ModelPackage:
     if shuffled:
         label = np.random.default_rng(0).permutation(label)
     write_holdout(folder / HOLDOUT, inputs, label, np.arange(600) // 3)
-    return ModelPackage.seal(
-        folder,
-        contract=package.contract,
-        data_fingerprint="",
-        code_revision="",
-        metrics={},
-        calibration={},
-    )
+    return sealed(folder, package.contract)
 
 
 def test_journeys_are_compared_by_what_was_met_next(tmp_path: Path) -> None:

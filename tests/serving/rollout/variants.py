@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from tests.packages import CONTRACT, raw_rows, score
+from tests.packages import CONTRACT, raw_rows, score, sealed
 
 from penchant.clients.contract import Contract
 from penchant.serving.fuse import fuse
@@ -50,18 +50,6 @@ def variant(
         label = np.random.default_rng(3).random(chance.shape) < chance
         write_holdout(folder / HOLDOUT, rows, label.astype(np.float32))
     return sealed(folder, contract)
-
-
-def sealed(folder: Path, contract: Contract = CONTRACT) -> ModelPackage:
-    """Seal whatever lies there now."""
-    return ModelPackage.seal(
-        folder,
-        contract=contract,
-        data_fingerprint="",
-        code_revision="",
-        metrics={},
-        calibration={},
-    )
 
 
 def wrong_golden(tiny: ModelPackage, folder: Path) -> ModelPackage:

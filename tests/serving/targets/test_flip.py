@@ -17,7 +17,7 @@ import grpc
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tests.packages import CONTRACT, raw_rows, score
+from tests.packages import CONTRACT, raw_rows, score, sealed
 from tests.serving.servers import RECOVERY_S, answers_at_all, ask, model_processes, wait_until
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -190,18 +190,7 @@ def _wider_package(package: ModelPackage, folder: Path) -> ModelPackage:
     )
     onnx.save(encode, str(folder / "encode.onnx"))
     onnx.save(net, str(folder / "net.onnx"))
-    return _seal(folder)
-
-
-def _seal(folder: Path) -> ModelPackage:
-    return ModelPackage.seal(
-        folder,
-        contract=CONTRACT,
-        data_fingerprint="",
-        code_revision="",
-        metrics={},
-        calibration={},
-    )
+    return sealed(folder)
 
 
 @pytest.mark.parametrize("step", ["encode", "decode"])
@@ -241,7 +230,7 @@ def test_a_version_that_answers_wrongly_is_taken_back(
     outputs["propensity"] = outputs["propensity"] / 2
     write_golden(tmp_path / "wrong" / "golden.npz", inputs, outputs)
 
-    wrong = _seal(tmp_path / "wrong")
+    wrong = sealed(tmp_path / "wrong")
     served.repository.publish(_patient(wrong), version=40, target=REHEARSAL)
 
     served.wait_for(f"tiny version 40 is taken back, tiny version {before} stays")

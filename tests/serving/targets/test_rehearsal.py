@@ -20,7 +20,7 @@ from tests.serving.test_wire import (
     BAD_REQUESTS,
     Tensors,
     answers,
-    raw_answers,
+    assert_refused_alone,
     raw_requests,
     to_request,
 )
@@ -130,17 +130,7 @@ def test_any_bytes_are_answered_as_on_the_cpu_target(stub: Any, rows: Tensors) -
 
 @pytest.mark.parametrize("name", BAD_REQUESTS)
 def test_a_bad_request_is_refused_and_its_neighbours_are_not_touched(stub: Any, name: str) -> None:
-    good = to_request(raw_rows(3, seed=2))
-    alone = raw_answers(stub.ModelInfer(good, timeout=TIMEOUT_S))
-    bad = to_request(raw_rows(1))
-    BAD_REQUESTS[name](bad)
-
-    calls = [stub.ModelInfer.future(r, timeout=TIMEOUT_S) for r in (good, bad, good, bad, good)]
-
-    for call in (calls[1], calls[3]):
-        assert call.code() == grpc.StatusCode.INVALID_ARGUMENT, call.details()
-    for call in (calls[0], calls[2], calls[4]):
-        assert raw_answers(call.result()) == alone
+    assert_refused_alone(stub, name)
 
 
 @settings(max_examples=30, deadline=None)
