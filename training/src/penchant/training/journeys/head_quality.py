@@ -11,7 +11,7 @@ Letters: T cases, M possible answers, Z hidden numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ from torch import Tensor
 from penchant.training.bootstrap import bootstrap, drawn_means, interval
 from penchant.training.journeys.batches import JourneyBatches
 from penchant.training.journeys.catalogue import FIRST_CODE, Catalogue
+from penchant.training.journeys.fit import training_batches
 from penchant.training.journeys.head_priors import Floats, HeadPriors, head_priors
 from penchant.training.journeys.journey_net import JourneyNet
 from penchant.training.journeys.journey_recipe import JourneyRecipe
@@ -119,7 +120,8 @@ def head_cases(
         recipe: Which actions are purchases, and the seed of samples.
     """
     net = states.net
-    before_test = _batches(journeys, journeys.offsets[:-1] + parts.test_from, recipe)
+    earlier = replace(parts, train_until=parts.test_from)
+    before_test = training_batches(journeys, earlier, recipe)
     priors = head_priors(before_test, catalogue.category_of_code, net.sizes)
     in_test = ~events_before(journeys, parts.test_from)
     cases = {}
@@ -136,7 +138,7 @@ def head_cases(
             prior=priors.hour,
         )
     if net.purchase is not None and parts.test_from_s is not None:
-        cases[PURCHASE] = _purchases(net, journeys, in_test, recipe, priors)
+        cases[PURCHASE] = _purchases(net, before_test, in_test, priors, seed=recipe.fit.seed)
     return {name: each for name, each in cases.items() if len(each.label)}
 
 
@@ -158,18 +160,6 @@ def head_qualities(cases: Mapping[str, HeadCases], net: JourneyNet, *, seed: int
             for name, (is_known, why) in has.items()
             if name not in cases
         },
-    )
-
-
-def _batches(
-    journeys: Journeys, stop: npt.NDArray[np.int64], recipe: JourneyRecipe
-) -> JourneyBatches:
-    return JourneyBatches(
-        journeys=journeys,
-        stop=stop,
-        window=recipe.network.window,
-        profile=recipe.network.profile,
-        purchase_actions=recipe.purchase_codes(journeys.actions),
     )
 
 
@@ -215,16 +205,18 @@ def _channels(visits: NetworkStates, journeys: Journeys, priors: HeadPriors) -> 
 
 def _purchases(
     net: JourneyNet,
-    journeys: Journeys,
+    before_test: JourneyBatches,
     in_test: npt.NDArray[np.bool_],
-    recipe: JourneyRecipe,
     priors: HeadPriors,
+    *,
+    seed: int,
 ) -> HeadCases:
     """Whether a purchase follows in the session, asked right after events of the test part."""
-    events = sample_of(targets_of(journeys, in_test), MOST_CASES, seed=recipe.fit.seed)
+    journeys = before_test.journeys
+    events = sample_of(targets_of(journeys, in_test), MOST_CASES, seed=seed)
     after = Targets(visitor=events.visitor, position=events.position + 1)
     states = states_before(net, journeys, after, action=1)
-    follows = _batches(journeys, journeys.offsets[1:], recipe).purchase_follows
+    follows = replace(before_test, stop=journeys.offsets[1:]).purchase_follows
     with torch.inference_mode():
         chance = torch.sigmoid(net.purchase_logit(states.hidden).double())[:, 0].numpy()
     return HeadCases(
