@@ -49,7 +49,7 @@ from penchant.training.journeys.served_journey import (
     TOP_SCORE,
     ServedJourney,
 )
-from penchant.training.journeys.targets import Targets
+from penchant.training.journeys.targets import Targets, sample_of
 from penchant.training.tracking import code_revision
 
 GOLDEN_ROWS: Final = 128
@@ -126,7 +126,7 @@ def write_journey_package(
     inputs = vary_requests(inputs, contract, catalogue)
     answers = journey_answers(served, inputs, catalogue, folder / ENCODE)
     write_golden(folder / GOLDEN, inputs, answers)
-    held_out = some_targets(test, HOLDOUT_ROWS, seed=recipe.fit.seed)
+    held_out = sample_of(test, HOLDOUT_ROWS, seed=recipe.fit.seed)
     write_holdout(
         folder / HOLDOUT,
         raw_histories(journeys, catalogue, held_out, contract),
@@ -148,15 +148,9 @@ def golden_targets(test: Targets, *, seed: int) -> Targets:
 
     The last is asked for with nothing before it, as a new visitor is.
     """
-    some = some_targets(test, GOLDEN_ROWS, seed=seed)
+    some = sample_of(test, GOLDEN_ROWS, seed=seed)
     last = np.arange(len(some)) == len(some) - 1
     return replace(some, position=np.where(last, 0, some.position))
-
-
-def some_targets(test: Targets, most: int, *, seed: int) -> Targets:
-    """Up to `most` of the test targets, drawn at random, in their order."""
-    count = min(most, len(test))
-    return test.take(np.sort(np.random.default_rng(seed).choice(len(test), count, replace=False)))
 
 
 def journey_answers(
