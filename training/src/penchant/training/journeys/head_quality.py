@@ -134,7 +134,7 @@ def head_cases(
         cases[HOUR] = HeadCases(
             targets=visits.targets,
             label=np.floor(before_test.hour[visits.targets.rows(journeys)]).astype(np.int64),
-            network=_shares(net.hour_logits, visits.hidden),
+            network=shares_of(net.hour_logits, visits.hidden),
             prior=priors.hour,
         )
     if net.purchase is not None and parts.test_from_s is not None:
@@ -183,7 +183,7 @@ def _intents(
     return HeadCases(
         targets=states.targets.take(known),
         label=category[known].astype(np.int64) - FIRST_CODE,
-        network=_shares(
+        network=shares_of(
             lambda hidden: net.intent_logits(hidden)[:, FIRST_CODE:],
             states.hidden[torch.from_numpy(known)],
         ),
@@ -198,7 +198,7 @@ def _channels(visits: NetworkStates, journeys: Journeys, priors: HeadPriors) -> 
     return HeadCases(
         targets=visits.targets.take(known),
         label=channel[known],
-        network=_shares(visits.net.channel_logits, visits.hidden[torch.from_numpy(known)]),
+        network=shares_of(visits.net.channel_logits, visits.hidden[torch.from_numpy(known)]),
         prior=priors.channel,
     )
 
@@ -227,7 +227,8 @@ def _purchases(
     )
 
 
-def _shares(logits: Callable[[Tensor], Tensor], hidden: Tensor) -> Floats:
+def shares_of(logits: Callable[[Tensor], Tensor], hidden: Tensor) -> Floats:
+    """(T, M) probabilities by the logits that a head reads off hidden states (T, Z)."""
     with torch.inference_mode():
         shares: Floats = torch.softmax(logits(hidden).double(), -1).numpy()
     return shares

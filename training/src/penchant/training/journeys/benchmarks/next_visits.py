@@ -14,15 +14,14 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from penchant.clients.journey_contract import HOURS
 from penchant.training.journeys.batches import JourneyBatches
-from penchant.training.journeys.history_batch import history_of
-from penchant.training.journeys.journey_data_module import RANK_ROWS
+from penchant.training.journeys.head_quality import shares_of
 from penchant.training.journeys.journey_net import JourneyNet
 from penchant.training.journeys.journey_split import JourneyParts
 from penchant.training.journeys.journeys import Journeys
+from penchant.training.journeys.network_states import states_before
 from penchant.training.journeys.targets import Targets, targets_of
 from penchant.training.simulation.segments import (
     CHANNELS,
@@ -112,19 +111,10 @@ def prior_shares(journeys: Journeys, parts: JourneyParts, visits: NextVisits) ->
 
 def network_shares(net: JourneyNet, journeys: Journeys, visits: NextVisits) -> VisitShares:
     """What the heads say after the events before each visit."""
-    batches = JourneyBatches(
-        journeys=journeys,
-        stop=journeys.offsets[1:],
-        window=net.config.window,
-        profile=net.config.profile,
+    hidden = states_before(net, journeys, visits.targets).hidden
+    return VisitShares(
+        channel=shares_of(net.channel_logits, hidden), hour=shares_of(net.hour_logits, hidden)
     )
-    channel, hour = [], []
-    with torch.inference_mode():
-        for some in visits.targets.chunks(RANK_ROWS):
-            hidden = net.last(*history_of(batches, some, some.rows(journeys)))
-            channel.append(torch.softmax(net.channel_logits(hidden).double(), -1).numpy())
-            hour.append(torch.softmax(net.hour_logits(hidden).double(), -1).numpy())
-    return VisitShares(channel=np.concatenate(channel), hour=np.concatenate(hour))
 
 
 def true_shares(log: SimulatedLog, journeys: Journeys, visits: NextVisits) -> VisitShares:
