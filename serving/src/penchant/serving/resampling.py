@@ -31,11 +31,6 @@ class Interval:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the sign is beyond chance."""
-        return self.low > 0 or self.high < 0
-
 
 def interval(draws: Floats, *, level: float = 0.95) -> Interval:
     """The middle `level` of bootstrap draws (R,); NaN where every draw is undefined."""

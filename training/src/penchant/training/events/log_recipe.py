@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from penchant.training.recipe import TableSource
 from penchant.training.recipe_checks import check_least, check_model_name
-
-TIME_UNITS: Final = ("timestamp", "s", "ms", "us", "order")
 
 
 @dataclass(frozen=True, kw_only=True)

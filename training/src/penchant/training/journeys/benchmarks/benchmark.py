@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +111,7 @@ def fit_and_rank(
     fitted = fit_journeys(
         journeys, catalogue, parts, recipe, folder, resume=resume, callbacks=[EpochLines()]
     )
-
-    def score(visitor: Any, position: Any) -> Any:
-        return fitted.scores(journeys, visitor, position)
-
-    return fitted, rank(score, journeys, parts, recipe)
+    return fitted, rank(partial(fitted.scores, journeys), journeys, parts, recipe)
 
 
 def rank_baselines(

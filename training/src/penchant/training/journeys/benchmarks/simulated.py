@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from rich.console import Console
@@ -134,10 +134,7 @@ def fit_simulated_blend(
     """Weights learnt on validation targets, and tables of all events before the test part."""
     parts, catalogue, config = data.parts, data.catalogue, recipe.associations
     early = fit_associations(data.log, config, catalogue, before_s=parts.validation_from_s)
-
-    def network(visitor: Any, position: Any) -> Any:
-        return fitted.scores(data.journeys, visitor, position)
-
+    network = partial(fitted.scores, data.journeys)
     blend = fit_blend(network, early, data.journeys, parts.validation, seed=recipe.fit.seed)
     return blend, fit_associations(data.log, config, catalogue, before_s=parts.test_from_s)
 
