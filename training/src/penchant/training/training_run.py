@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,12 +11,10 @@ from penchant.clients.contract import PROPENSITY
 from penchant.clients.home import Home
 from penchant.serving.registry import Registry
 from penchant.training.fingerprint import recipe_fingerprint
+from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.recipe import Recipe
 from penchant.training.run_folder import RunFolder
 from penchant.training.tracking import log_recipe, tracked_run
-
-if TYPE_CHECKING:
-    from penchant.training.journeys.journey_recipe import JourneyRecipe
 
 
 def run_folder(recipe: Recipe | JourneyRecipe, home: Home) -> RunFolder:
