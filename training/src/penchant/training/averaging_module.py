@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import copy
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+
+class Compilable(Protocol):
+    """What a recipe says of a fit of either kind."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the network is compiled for the GPU that it is fitted on."""
+
+
 N = TypeVar("N", bound=nn.Module)
+C = TypeVar("C", bound=Compilable)
 
 
-class AveragingModule(pl.LightningModule, Generic[N]):
+class AveragingModule(pl.LightningModule, Generic[N, C]):
     """Trains `net`; `averaged` follows its weights (Polyak and Juditsky, 1992)."""
 
-    def __init__(self, net: N, *, average_decay: float) -> None:
+    def __init__(self, net: N, config: C, *, average_decay: float) -> None:
         """Take the net to train.
 
         Args:
             net: The net; its weights change in place.
+            config: How it is fitted.
             average_decay: Share of the average that a step keeps, in [0, 1); 0 keeps no average.
 
         Raises:
@@ -28,12 +39,21 @@ class AveragingModule(pl.LightningModule, Generic[N]):
         super().__init__()
         if not 0 <= average_decay < 1:
             raise ValueError(f"average_decay: expected a share in [0, 1), got {average_decay}")
-        self.net = net
+        self.net, self.config = net, config
         self.averaged = copy.deepcopy(net).requires_grad_(False)
         """The net to validate and serve."""
         self.average_decay = average_decay
         self.losses: list[Tensor] = []
         """What each step of the epoch lost; a step adds its own."""
+
+    def compile_net(self, **options: Any) -> None:
+        """Compile the net's training step, where the recipe asks for it and there is a GPU.
+
+        Args:
+            options: Arguments of `torch.compile`.
+        """
+        if self.config.compiled and self.device.type == "cuda":
+            self.net.compile(**options)
 
     def configure_gradient_clipping(
         self,

@@ -71,12 +71,12 @@ def share_of(trainer: pl.Trainer | None) -> tuple[int, int]:
     return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
 
-def has_fused_step(module: pl.LightningModule) -> bool:
-    """Whether the optimizer's step may be one kernel: on a GPU, but where gradients are scaled.
+def is_scaled(module: pl.LightningModule) -> bool:
+    """Whether gradients are scaled, so that the optimizer's step must not be one kernel.
 
     A fused optimizer unscales them itself, and they would be clipped before.
     """
-    return module.device.type == "cuda" and module.trainer.precision != "16-mixed"
+    return module.trainer.precision == "16-mixed"
 
 
 def fits_on(device: torch.device, num_bytes: int) -> bool:

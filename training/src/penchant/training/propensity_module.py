@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from penchant.training.averaging_module import AveragingModule
-from penchant.training.device import has_fused_step
+from penchant.training.device import is_scaled
 from penchant.training.precision import in_full_precision
 from penchant.training.propensity_net import (
     Batch,
@@ -38,7 +38,7 @@ def clip_by_trunk(parameters: Iterable[Tensor], largest: float) -> None:
         gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
 
 
-class PropensityModule(AveragingModule[PropensityNet]):
+class PropensityModule(AveragingModule[PropensityNet, FitConfig]):
     """AdamW on the mean of the members' losses; `averaged` follows the weights and is what to keep.
 
     The moving average of the weights is what validation scores, so the best checkpoint by
@@ -59,8 +59,7 @@ class PropensityModule(AveragingModule[PropensityNet]):
         Raises:
             ValueError: If `average_decay` is out of range.
         """
-        super().__init__(net, average_decay=average_decay)
-        self.config = config
+        super().__init__(net, config, average_decay=average_decay)
         self.loss_sum: Tensor
         self.loss_count: Tensor
         for name in ("loss_sum", "loss_count"):
@@ -68,9 +67,8 @@ class PropensityModule(AveragingModule[PropensityNet]):
             self.register_buffer(name, zeros, persistent=False)  # (G,)
 
     def on_fit_start(self) -> None:
-        """Compile the net's training step, where the recipe asks for it and there is a GPU."""
-        if self.config.compiled and self.device.type == "cuda":
-            self.net.compile()
+        """Compile the net, where that is asked for."""
+        self.compile_net()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Return the sum of the trunks' losses on a batch: each learns as if it were alone."""
@@ -134,5 +132,5 @@ class PropensityModule(AveragingModule[PropensityNet]):
                 {"params": spared, "weight_decay": 0.0},
             ],
             lr=self.config.learning_rate,
-            fused=has_fused_step(self),
+            fused=self.device.type == "cuda" and not is_scaled(self),
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from penchant.training.averaging_module import AveragingModule
+from penchant.training.device import is_scaled
 from penchant.training.journeys.batches import JourneyBatch
 from penchant.training.journeys.catalogue import FIRST_CODE
 from penchant.training.journeys.history_batch import HistoryBatch
@@ -34,7 +35,7 @@ MONITOR: Final = "validation/ndcg_10"
 WARM_UP_STEPS: Final = 100
 
 
-class JourneyModule(AveragingModule[JourneyNet]):
+class JourneyModule(AveragingModule[JourneyNet, JourneyFitConfig]):
     """AdamW on the softmax over items and the other heads; `averaged` is what to keep.
 
     The moving average of the weights is what validation scores, so that the best checkpoint by
@@ -57,8 +58,7 @@ class JourneyModule(AveragingModule[JourneyNet]):
             action_weight: (actions + 1,) weight of a target by its action code; 1 when None.
             average_decay: Share of the average that a step keeps, in [0, 1).
         """
-        super().__init__(net, average_decay=average_decay)
-        self.config = config
+        super().__init__(net, config, average_decay=average_decay)
         if action_weight is None:
             action_weight = torch.ones(net.sizes.num_actions + 1)
         self.action_weight: Tensor
@@ -70,10 +70,9 @@ class JourneyModule(AveragingModule[JourneyNet]):
         self._ranks: list[npt.NDArray[np.int64]] = []
 
     def on_fit_start(self) -> None:
-        """Compile the net's training step, where the recipe asks for it and there is a GPU."""
+        """See who trains along, and compile the net, where that is asked for, for any length."""
         self._is_shared = self.trainer.world_size > 1
-        if self.config.compiled and self.device.type == "cuda":
-            self.net.compile(dynamic=True)
+        self.compile_net(dynamic=True)
 
     def training_step(self, batch: JourneyBatch, _: int) -> Tensor:
         """Mean loss of a batch over its targets."""
@@ -190,8 +189,9 @@ class JourneyModule(AveragingModule[JourneyNet]):
             },
             {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
         ]
-        fused = self.trainer.precision != "16-mixed"  # else it unscales what was clipped before
-        optimizer = torch.optim.AdamW(groups, lr=self.config.learning_rate, fused=fused)
+        optimizer = torch.optim.AdamW(
+            groups, lr=self.config.learning_rate, fused=not is_scaled(self)
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: min(1.0, (step + 1) / WARM_UP_STEPS)
         )
