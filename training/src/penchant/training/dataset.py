@@ -7,7 +7,6 @@ into a GPU's where the whole part fits there.
 
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 import onnxruntime
 import pytorch_lightning as lightning
 import torch
-from lightning_fabric.utilities.warnings import PossibleUserWarning
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
@@ -26,6 +24,7 @@ from penchant.training.device import device_of, fits_on, share_of
 from penchant.training.encoder import CODE_PREFIX
 from penchant.training.propensity_net import Batch
 from penchant.training.table import Table
+from penchant.training.whole_batches import whole_batches
 
 ENCODE_ROWS: Final = 1024
 """Rows encoded at a time: the grid of positions holds 32 numbers for each value of a row."""
@@ -207,10 +206,6 @@ class PropensityDataModule(lightning.LightningDataModule):
     def _loader(
         self, dataset: EncodedDataset, *, batch_size: int, shuffle: bool
     ) -> DataLoader[Batch]:
-        # A batch is one indexing operation: sending it between processes would cost more.
-        warnings.filterwarnings(
-            "ignore", r"The '\w+' does not have many workers", PossibleUserWarning
-        )
         rank, world_size = share_of(self.trainer)
         sampler = BatchSampler(
             dataset,
@@ -222,12 +217,8 @@ class PropensityDataModule(lightning.LightningDataModule):
         )
         device = device_of(self.trainer)
         rows = self._on_device(dataset, device)
-        return DataLoader(
-            dataset if rows is None else rows,
-            batch_size=None,
-            sampler=sampler,
-            collate_fn=_as_it_is,
-            pin_memory=rows is None and device.type == "cuda",
+        return whole_batches(
+            dataset if rows is None else rows, device, is_there=rows is not None, sampler=sampler
         )
 
     def _on_device(self, dataset: EncodedDataset, device: torch.device) -> RowsOnDevice | None:
@@ -249,10 +240,6 @@ def _of_columns(rows: Any, change: Callable[[Any], torch.Tensor]) -> Batch:
         fold=change(rows.fold),
         teacher=change(rows.teacher),
     )
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
 
 
 def _create(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pytorch_lightning as pl
-from lightning_fabric.utilities.warnings import PossibleUserWarning
 from torch.utils.data import DataLoader, Dataset
 
 from penchant.training.device import device_of, fits_on, share_of
@@ -21,6 +19,7 @@ from penchant.training.journeys.event_columns import EventColumns
 from penchant.training.journeys.history_batch import HistoryBatch, history_batch
 from penchant.training.journeys.journey_recipe import JourneyRecipe
 from penchant.training.journeys.targets import Places, Targets
+from penchant.training.whole_batches import whole_batches
 
 RANK_CELLS: Final = 8_000_000
 """Most scores held at once while validating."""
@@ -61,7 +60,8 @@ class JourneyDataModule(pl.LightningDataModule):
             )
         own = [group[rank::size] for group in groups]
         columns = self._columns()
-        return self._loader(_TrainingBatches(self.batches, columns, windows, own), columns)
+        dataset = _TrainingBatches(self.batches, columns, windows, own)
+        return whole_batches(dataset, device_of(self.trainer), is_there=columns.item.is_cuda)
 
     def val_dataloader(self) -> DataLoader[HistoryBatch]:
         """Histories of like length together, newest events last."""
@@ -71,7 +71,8 @@ class JourneyDataModule(pl.LightningDataModule):
         chunks = [
             chunk.take(slice(rank, None, size)) for chunk in self.validation.chunks(rows * size)
         ]
-        return self._loader(_HistoryBatches(self.batches, chunks, self.recipe.split.repeats))
+        dataset = _HistoryBatches(self.batches, chunks, self.recipe.split.repeats)
+        return whole_batches(dataset, device_of(self.trainer), is_there=False)
 
     def _num_events(self) -> int:
         """Slots of a step: `batch_size` windows of the mean length."""
@@ -85,22 +86,6 @@ class JourneyDataModule(pl.LightningDataModule):
         if self._placed is None and fits_on(device, columns.num_bytes):
             self._placed = columns.on(device)
         return columns if self._placed is None else self._placed
-
-    def _loader(
-        self, dataset: Dataset[Any], columns: EventColumns | None = None
-    ) -> DataLoader[Any]:
-        # A batch is a few indexing operations: sending it between processes would cost more.
-        warnings.filterwarnings(
-            "ignore", r"The '\w+' does not have many workers", PossibleUserWarning
-        )
-        is_there = columns is not None and columns.item.is_cuda
-        return DataLoader(
-            dataset,
-            batch_size=None,
-            shuffle=False,
-            collate_fn=_as_it_is,
-            pin_memory=device_of(self.trainer).type == "cuda" and not is_there,
-        )
 
 
 class _TrainingBatches(Dataset[JourneyBatch]):
@@ -125,7 +110,3 @@ class _HistoryBatches(Dataset[HistoryBatch]):
 
     def __getitem__(self, number: int) -> HistoryBatch:
         return history_batch(self.batches, self.chunks[number], repeats=self.repeats)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
